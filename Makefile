@@ -1,0 +1,43 @@
+# Targets for people and CI; `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+.PHONY: help install demo test check lint format type bench
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+install: $(STAMP)  ## make .venv and install everything, development tools included
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet torch==2.13.0 --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[demo,dev]' --constraint constraints.txt
+	touch $@
+
+demo: $(STAMP)  ## train the small demo voice: some minutes on a CPU
+	$(BIN)/python smart_tuner_main.py --mode train --trials 1
+
+test: $(STAMP)  ## run the tests
+	$(BIN)/python -m pytest -n 2 -q
+
+lint: $(STAMP)  ## check format and style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+type: $(STAMP)  ## check types
+	$(BIN)/mypy
+
+check: lint type test  ## everything CI runs
+
+format: $(STAMP)  ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## measure what docs/benchmarks.md quotes: about 15 minutes, leave the machine alone
+	$(BIN)/python -m benchmarks.speed

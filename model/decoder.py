@@ -1,0 +1,158 @@
+"""The decoder of Tacotron 2: fast under teacher forcing by structure, and the same step when it runs freely.
+
+Under teacher forcing only the attention LSTM and the attention need a loop over steps. The prenet and its share of the
+attention LSTM's input come before it, for all steps at once; the decoder LSTM, the mel projection and the gate come
+after it, for all steps at once, because nothing of theirs feeds the attention. Decoder dropout therefore acts on the
+decoder LSTM's output, not inside its recurrence.
+
+B utterances, N tokens, T decoder steps, F mel frames (T * r at most), M mel channels, E encoder width, H attention LSTM
+width, P prenet width.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.attention import Attention, LinearNorm
+from model.recurrent import StepwiseLinear
+from model.sizes import Sizes
+
+
+@dataclass(frozen=True)
+class DecoderOutput:
+    """What the decoder predicts."""
+
+    mels_BMF: Tensor
+    gate_BT: Tensor
+    """Stop-gate logits, one per decoder step."""
+    attention_BTN: Tensor
+
+
+class Prenet(nn.Module):
+    """Two bias-free ReLU layers with dropout that never switches off (Shen et al., 1712.05884, section 2.2)."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        widths = [sizes.n_mel_channels, sizes.prenet_dim, sizes.prenet_dim]
+        self.layers = nn.ModuleList(LinearNorm(a, b, bias=False) for a, b in pairwise(widths))
+        self.dropout = sizes.prenet_dropout
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(..., M) to (..., P)."""
+        for layer in self.layers:
+            frames = F.dropout(F.relu(layer(frames)), self.dropout, training=True)
+        return frames
+
+
+class AttentionLoop:
+    """The part of the decoder that cannot leave the time loop: attention LSTM and attention, one step at a time."""
+
+    def __init__(self, decoder: "Decoder", memory_BNE: Tensor, padding_BN: Tensor) -> None:
+        cell, attention = decoder.attention_rnn, decoder.attention_layer
+        self.attention, self.memory, self.padding = attention, memory_BNE, padding_BN
+        self.dropout = decoder.sizes.attention_dropout if decoder.training else 0.0
+        self.keys_BNA = attention.memory_layer(memory_BNE)
+        compute = self.keys_BNA.dtype  # what autocast chose
+        feedback = torch.cat([cell.weight_ih[:, decoder.sizes.prenet_dim :], cell.weight_hh], dim=1)
+        self.feedback = StepwiseLinear(feedback, compute)
+        self.query = StepwiseLinear(attention.query_layer.linear_layer.weight, compute)
+        self.location_AI = attention.location_layer.combined_weight().to(compute)
+        self.kernel = decoder.sizes.attention_location_kernel_size
+        batch, tokens, width = memory_BNE.shape
+        self.hidden_BH = cell.weight_hh.new_zeros(batch, cell.hidden_size)  # the state keeps the parameters' precision
+        self.cell_BH = torch.zeros_like(self.hidden_BH)
+        self.context_BE = cell.weight_hh.new_zeros(batch, width)
+        self.history_B2N = cell.weight_hh.new_zeros(batch, 2, tokens)  # the last weights and their running sum
+
+    def step(self, gates_B4H: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One decoder step from the prenet's share of the gates: hidden (B, H), context (B, E), weights (B, N)."""
+        feedback = torch.cat([self.context_BE.to(self.hidden_BH.dtype), self.hidden_BH], dim=1)
+        gates = self.feedback(feedback, gates_B4H).to(self.cell_BH.dtype)
+        enter, forget, candidate, leave = gates.chunk(4, dim=1)
+        self.cell_BH = forget.sigmoid() * self.cell_BH + enter.sigmoid() * candidate.tanh()
+        self.hidden_BH = F.dropout(leave.sigmoid() * self.cell_BH.tanh(), self.dropout)
+        weights_BN = self._weights(self.query(self.hidden_BH))
+        self.context_BE = torch.bmm(weights_BN[:, None].to(self.memory.dtype), self.memory).squeeze(1)
+        self.history_B2N = torch.stack([weights_BN, self.history_B2N[:, 1] + weights_BN], dim=1)
+        return self.hidden_BH, self.context_BE, weights_BN
+
+    def _weights(self, query_BA: Tensor) -> Tensor:
+        """Attention weights (B, N) of this step; padded tokens get exactly 0."""
+        margin = self.kernel // 2
+        windows_B2NK = F.pad(self.history_B2N, (margin, margin)).unfold(2, self.kernel, 1)
+        windows_BNI = windows_B2NK.transpose(1, 2).flatten(2).to(self.location_AI.dtype)
+        location_BNA = F.linear(windows_BNI, self.location_AI)  # a convolution, which is slow for so few channels
+        features_BNA = torch.tanh(query_BA[:, None] + location_BNA + self.keys_BNA)
+        energies_BN = self.attention.v(features_BNA).squeeze(2).to(self.history_B2N.dtype)
+        return F.softmax(energies_BN.masked_fill(self.padding, float("-inf")), dim=1)
+
+
+class Decoder(nn.Module):
+    """Predicts r mel frames and one stop logit per step."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        width, hidden = sizes.symbols_embedding_dim, sizes.decoder_rnn_dim
+        self.prenet = Prenet(sizes)
+        self.attention_rnn = nn.LSTMCell(sizes.prenet_dim + width, sizes.attention_rnn_dim)
+        self.attention_layer = Attention(sizes)
+        self.decoder_rnn = nn.LSTMCell(sizes.attention_rnn_dim + width, hidden)
+        self.linear_projection = LinearNorm(hidden + width, sizes.n_mel_channels * sizes.reduction_factor)
+        self.gate_layer = LinearNorm(hidden + width, 1, gain="sigmoid")
+
+    def forward(self, memory_BNE: Tensor, padding_BN: Tensor, mels_BMF: Tensor) -> DecoderOutput:
+        """Teacher-forced pass: step t sees the last true frame of step t - 1."""
+        loop = AttentionLoop(self, memory_BNE, padding_BN)
+        gates_BT4H = self._prenet_gates(self.prenet(self._teacher_frames(mels_BMF)))
+        steps = [loop.step(gates) for gates in gates_BT4H.unbind(1)]
+        hidden, context, weights = (torch.stack(parts, dim=1) for parts in zip(*steps, strict=True))
+        decoded = self._decoder_lstm(torch.cat([hidden.to(context.dtype), context], dim=2))
+        features = torch.cat([F.dropout(decoded, self.sizes.decoder_dropout, self.training), context], dim=2)
+        return self._output(features, weights, frames=mels_BMF.shape[2])
+
+    @torch.no_grad()
+    def infer(self, memory_BNE: Tensor, padding_BN: Tensor, max_steps: int, gate_threshold: float) -> DecoderOutput:
+        """Free-running pass: each step sees its own last frame. Ends when every gate has opened, or after max_steps."""
+        loop = AttentionLoop(self, memory_BNE, padding_BN)
+        batch, channels = memory_BNE.shape[0], self.sizes.n_mel_channels
+        frame_BM = memory_BNE.new_zeros(batch, channels)
+        state = tuple(memory_BNE.new_zeros(batch, self.decoder_rnn.hidden_size) for _ in range(2))
+        stopped_B = torch.zeros(batch, dtype=torch.bool, device=memory_BNE.device)
+        features: list[Tensor] = []
+        weights: list[Tensor] = []
+        while len(features) < max_steps and not bool(stopped_B.all()):
+            hidden, context, attention = loop.step(self._prenet_gates(self.prenet(frame_BM)))
+            state = self.decoder_rnn(torch.cat([hidden, context], dim=1), state)
+            features.append(torch.cat([state[0], context], dim=1))
+            weights.append(attention)
+            frame_BM = self.linear_projection(features[-1])[:, -channels:]
+            stopped_B |= self.gate_layer(features[-1]).squeeze(1).sigmoid() > gate_threshold
+        frames = len(features) * self.sizes.reduction_factor
+        return self._output(torch.stack(features, dim=1), torch.stack(weights, dim=1), frames)
+
+    def _teacher_frames(self, mels_BMF: Tensor) -> Tensor:
+        """The prenet's input (B, T, M): a zero frame, then every r-th true frame."""
+        r = self.sizes.reduction_factor
+        steps = -(-mels_BMF.shape[2] // r)
+        last_of_step = mels_BMF[:, :, r - 1 :: r][:, :, : steps - 1]
+        return F.pad(last_of_step, (1, 0)).transpose(1, 2)
+
+    def _prenet_gates(self, prenet: Tensor) -> Tensor:
+        cell = self.attention_rnn
+        return F.linear(prenet, cell.weight_ih[:, : self.sizes.prenet_dim], cell.bias_ih + cell.bias_hh)
+
+    def _decoder_lstm(self, inputs_BTI: Tensor) -> Tensor:
+        cell = self.decoder_rnn
+        start = inputs_BTI.new_zeros(1, inputs_BTI.shape[0], cell.hidden_size)
+        weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
+        return torch.lstm(inputs_BTI, (start, start), weights, True, 1, 0.0, self.training, False, True)[0]
+
+    def _output(self, features_BTI: Tensor, attention_BTN: Tensor, frames: int) -> DecoderOutput:
+        batch, steps, _ = features_BTI.shape
+        mels = self.linear_projection(features_BTI).view(batch, steps * self.sizes.reduction_factor, -1)
+        gate_BT = self.gate_layer(features_BTI).squeeze(2)
+        return DecoderOutput(mels.transpose(1, 2)[:, :, :frames], gate_BT, attention_BTN)

@@ -1,0 +1,119 @@
+"""Tacotron 2 (Shen et al., 1712.05884): encoder, decoder, postnet. Parameters are named as in published checkpoints.
+
+B utterances, N tokens, F mel frames, T decoder steps, M mel channels, E encoder width.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from model.attention import ConvNorm
+from model.decoder import Decoder
+from model.lengths import length_mask
+from model.sizes import Sizes
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says about a batch of utterances; padded frames are 0."""
+
+    mels_BMF: Tensor
+    """Mel frames before the postnet."""
+    refined_BMF: Tensor
+    """Mel frames after the postnet."""
+    gate_BT: Tensor
+    """Stop-gate logits."""
+    attention_BTN: Tensor
+
+
+def conv_stack(widths: list[int], kernel: int, gains: list[str]) -> nn.ModuleList:
+    """Convolutions with batch normalisation, one for each pair of neighbouring widths."""
+    pairs = zip(widths, widths[1:], gains, strict=False)
+    return nn.ModuleList(nn.Sequential(ConvNorm(a, b, kernel, gain=gain), nn.BatchNorm1d(b)) for a, b, gain in pairs)
+
+
+class Encoder(nn.Module):
+    """Convolutions and a bidirectional LSTM over the symbols. Padding is held at 0, so that it has no influence."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        width, count = sizes.symbols_embedding_dim, sizes.encoder_n_convolutions
+        self.convolutions = conv_stack([width] * (count + 1), sizes.encoder_kernel_size, ["relu"] * count)
+        self.lstm = nn.LSTM(width, width // 2, batch_first=True, bidirectional=True)
+        self.dropout = sizes.encoder_dropout
+
+    def forward(self, embedded_BNE: Tensor, lengths_B: Tensor, mask_BN: Tensor) -> Tensor:
+        """Embedded symbols (B, N, E) to memory (B, N, E)."""
+        hidden = (embedded_BNE * mask_BN[:, :, None]).transpose(1, 2)
+        for layer in self.convolutions:
+            hidden = F.dropout(F.relu(layer(hidden)), self.dropout, self.training) * mask_BN[:, None]
+        packed = pack_padded_sequence(hidden.transpose(1, 2), lengths_B.cpu(), batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=mask_BN.shape[1])[0]
+
+
+class Postnet(nn.Module):
+    """Five convolutions that predict a residual of the mel spectrogram."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        count = sizes.postnet_n_convolutions
+        widths = [sizes.n_mel_channels, *[sizes.postnet_embedding_dim] * (count - 1), sizes.n_mel_channels]
+        self.convolutions = conv_stack(widths, sizes.postnet_kernel_size, ["tanh"] * (count - 1) + ["linear"])
+        self.dropout = sizes.postnet_dropout
+
+    def forward(self, mels_BMF: Tensor, mask_BF: Tensor) -> Tensor:
+        """Mel frames (B, M, F) to what is to be added to them (B, M, F)."""
+        hidden = mels_BMF
+        for index, layer in enumerate(self.convolutions):
+            hidden = layer(hidden * mask_BF[:, None])
+            hidden = hidden.tanh() if index + 1 < len(self.convolutions) else hidden
+            hidden = F.dropout(hidden, self.dropout, self.training)
+        return hidden
+
+
+class Tacotron2(nn.Module):
+    """Text to mel spectrogram. `load_state_dict` takes a published checkpoint's `state_dict` as it is."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.embedding = nn.Embedding(sizes.n_symbols, sizes.symbols_embedding_dim)
+        bound = math.sqrt(6.0 / (sizes.n_symbols + sizes.symbols_embedding_dim))
+        nn.init.uniform_(self.embedding.weight, -bound, bound)
+        self.encoder = Encoder(sizes)
+        self.decoder = Decoder(sizes)
+        self.postnet = Postnet(sizes)
+
+    def set_mean_mel(self, mean_M: Tensor) -> None:
+        """Start the mel projection at the corpus's mean frame (M,), so that training need not learn the level first."""
+        with torch.no_grad():
+            self.decoder.linear_projection.linear_layer.bias.copy_(mean_M.repeat(self.sizes.reduction_factor))
+
+    def forward(self, tokens_BN: Tensor, tokens_B: Tensor, mels_BMF: Tensor, frames_B: Tensor) -> Prediction:
+        """Teacher-forced pass. Symbol ids (B, N) of lengths (B,); true mel frames (B, M, F) of lengths (B,)."""
+        mask_BN = length_mask(tokens_B, tokens_BN.shape[1])
+        memory = self.encoder(self.embedding(tokens_BN), tokens_B, mask_BN)
+        decoded = self.decoder(memory, ~mask_BN, mels_BMF)
+        mask_BF = length_mask(frames_B, mels_BMF.shape[2])
+        mels = decoded.mels_BMF.masked_fill(~mask_BF[:, None], 0.0)
+        refined = (mels + self.postnet(mels, mask_BF)).masked_fill(~mask_BF[:, None], 0.0)
+        return Prediction(mels, refined, decoded.gate_BT, decoded.attention_BTN)
+
+    @torch.no_grad()
+    def infer(
+        self, tokens_BN: Tensor, tokens_B: Tensor, *, max_steps: int = 1000, gate_threshold: float = 0.5
+    ) -> Prediction:
+        """Free-running pass, in eval mode. An utterance ends at its first gate over the threshold, or at max_steps."""
+        mask_BN = length_mask(tokens_B, tokens_BN.shape[1])
+        memory = self.encoder(self.embedding(tokens_BN), tokens_B, mask_BN)
+        decoded = self.decoder.infer(memory, ~mask_BN, max_steps, gate_threshold)
+        open_BT = decoded.gate_BT.sigmoid() > gate_threshold
+        steps = torch.where(open_BT.any(1), open_BT.int().argmax(1) + 1, open_BT.shape[1])
+        mask_BF = length_mask(steps * self.sizes.reduction_factor, decoded.mels_BMF.shape[2])
+        mels = decoded.mels_BMF * mask_BF[:, None]
+        refined = (mels + self.postnet(mels, mask_BF)) * mask_BF[:, None]
+        return Prediction(mels, refined, decoded.gate_BT, decoded.attention_BTN)
