@@ -1,0 +1,85 @@
+"""--mode check: the preflight of a corpus. Also opens the corpus for the other modes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from smart_tuner.console import Console
+from smart_tuner.request import Request, require_writable
+from smart_tuner.speech import audio, corpus, demo
+from smart_tuner.speech.cache import MelCache
+from smart_tuner.speech.check import check
+from smart_tuner.speech.corpus import Corpus
+
+STYLES = {"good": "green", "watch": "yellow", "bad": "bold red"}
+
+
+def run(request: Request, console: Console) -> int:
+    """Report on the corpus; 1 when training on it makes no sense."""
+    if request.dry_run:
+        describe(request, console)
+        return 0
+    opened = open_corpus(request, console)
+    with console.counting("reading audio") as report:
+        findings = check(opened, request.settings, mel_cache(request), report)
+    console.say(f"Corpus {opened.name}")
+    for finding in findings:
+        console.say(f"  {finding.level:<6}{finding.about:<13}", finding.text, STYLES[finding.level])
+    bad = sum(finding.level == "bad" for finding in findings)
+    if bad:
+        console.say(
+            "Verdict", f"training on this corpus makes no sense yet: {bad} finding(s) to put right", STYLES["bad"]
+        )
+        return 1
+    data = "".join(f" --data {source}" for source in request.data)
+    console.say("Verdict", "fit for training", STYLES["good"])
+    console.say("Next", f"python3 smart_tuner_main.py --mode train{data} --trials 1")
+    return 0
+
+
+def mel_cache(request: Request) -> MelCache:
+    """The mel cache of the request's output folder."""
+    return MelCache(request.output / "mels", request.settings.speech)
+
+
+def open_corpus(request: Request, console: Console) -> Corpus:
+    """The corpus that was named, or the demo corpus, spoken first when need be. Raises CorpusError, StorageError."""
+    sources: Sequence[Path] = request.data
+    if request.demo_language is not None:
+        console.say("Corpus", "no --data: the built-in demo corpus, spoken by espeak-ng")
+        require_writable(request.output)
+        with console.counting("speaking the demo corpus") as report:
+            sources = [demo.build(request.output / "demo", request.demo_language, report)]
+    opened = corpus.read(sources, request.settings)
+    require_writable(request.output)
+    return opened
+
+
+def describe(request: Request, console: Console) -> None:
+    """What --dry-run prints: settings, corpus and planned steps. Writes nothing."""
+    console.say(f"# Settings (preset {request.preset})\n" + request.settings.to_yaml())
+    if request.demo_language is not None:
+        count = len(demo.sentences(request.demo_language))
+        validation = corpus.held_out(count, request.settings)
+        train, about = count - validation, f"demo corpus, {count} sentences, language {request.demo_language}"
+    else:
+        opened = corpus.read(request.data, request.settings)
+        train, validation = len(opened.train), len(opened.validation)
+        seconds = [audio.header_seconds(utterance.audio) for utterance in opened.utterances]
+        known = [one for one in seconds if one is not None]
+        about = (
+            f"{opened.name}, {train + validation:,} utterances, {sum(known) / 3600:.2f} h, language {opened.language}"
+        )
+        if len(known) < len(seconds):
+            about += f"; {len(seconds) - len(known)} file(s) cannot be read (--mode check names them)"
+    console.say("Corpus", f"{about}; {train:,} for training, {validation:,} for validation")
+    hparams, budget = request.settings.hparams, request.settings.budget
+    corpus.check_sizes(train, validation, request.settings)
+    iterations = budget.iterations(hparams.batch_size, train // hparams.batch_size)
+    trials = f"{request.trials} trial(s), each "
+    planned = (
+        f"{iterations:,} iterations of {hparams.batch_size} utterances"
+        if iterations
+        else f"{hparams.budget} of wall time"
+    )
+    console.say("Plan", trials + planned)
+    console.say("Dry run", "nothing was written")

@@ -1,0 +1,64 @@
+"""Checkpoints: complete, written atomically, read without running anything in them.
+
+A checkpoint is a dictionary of tensors and plain values:
+    state_dict  weights, under the published names      optimizer, scaler  as torch gives them
+    position    where the training is (Position)        rng                random states of CPU and GPU
+    symbols     the symbol table, in embedding order    settings           all settings, nested
+"""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from smart_tuner.errors import CheckpointError
+
+FORMAT = 1
+LAST, BEST = "last.pt", "best.pt"
+
+Snapshot = dict[str, Any]
+
+
+def on_cpu(value: Any) -> Any:
+    """A copy in CPU memory of nested dictionaries and lists, tensors cloned."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: on_cpu(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [on_cpu(item) for item in value]
+    return value
+
+
+def write(path: Path, snapshot: Snapshot) -> None:
+    """Replace the checkpoint at path, or leave it as it was. Raises CheckpointError when the disk does not take it."""
+    buffer = io.BytesIO()  # torch's own writer hides why a write failed
+    torch.save({"format": FORMAT, **snapshot}, buffer)
+    part = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as problem:
+        part.unlink(missing_ok=True)
+        kept = f"; the one before, {path}, is intact" if path.exists() else ""
+        raise CheckpointError(f"The checkpoint {path} could not be written: {problem.strerror}{kept}.") from problem
+
+
+def read(path: Path) -> Snapshot:
+    """A checkpoint's content, on the CPU. Raises CheckpointError for a file that is none."""
+    try:
+        snapshot = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as problem:
+        raise CheckpointError(f"The checkpoint {path} cannot be read: {str(problem).splitlines()[0]}") from problem
+    except Exception as problem:  # pickle's errors have no common base but Exception
+        raise CheckpointError(f"The file {path} is no checkpoint: {type(problem).__name__}.") from problem
+    if not isinstance(snapshot, dict) or snapshot.get("format") != FORMAT:
+        raise CheckpointError(f"The file {path} is no checkpoint of format {FORMAT}.")
+    return snapshot

@@ -1,0 +1,127 @@
+"""What the terminal shows: sentences, a live display on a terminal, plain lines elsewhere. Only this imports rich."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from smart_tuner.progress import Progress
+from smart_tuner.speech.cache import Report
+
+PLAIN_SECONDS = 15.0
+"""Where there is no terminal: least time between two lines about iterations."""
+LOSSES = {"loss": "loss", "taco_loss": "mel", "gate_loss": "gate", "guide_loss": "guide", "atten_loss": "atten"}
+
+
+class Console:
+    """Standard output for results, standard error for errors."""
+
+    def __init__(self) -> None:
+        self.out = RichConsole(highlight=False, soft_wrap=True)
+        self.err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(self, about: str, text: str = "", style: str = "bold") -> None:
+        """A line: what it is about, then what there is to say."""
+        self.out.print(f"[{style}]{escape(about):<10}[/] {escape(text)}" if text else escape(about))
+
+    def error(self, sentence: str) -> None:
+        """The one sentence of a failure."""
+        self.err.print(f"[bold red]Error[/]: {escape(sentence)}")
+
+    @contextmanager
+    def counting(self, what: str) -> Iterator[Report]:
+        """A progress bar for a count, or a line at every fifth; the report is called with done and total."""
+        if not self.out.is_terminal:
+            yield self._count_plainly(what)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Bar(*columns, console=self.out, transient=True) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    def _count_plainly(self, what: str) -> Report:
+        said = [0]
+
+        def report(done: int, total: int) -> None:
+            fifth = done * 5 // max(1, total)
+            if fifth > said[0] and done < total:
+                said[0] = fifth
+                self.say(what, f"{done:,} of {total:,}")
+
+        return report
+
+    @contextmanager
+    def training(self, name: str) -> Iterator["TrainingDisplay"]:
+        """The display of one trial."""
+        if not self.out.is_terminal:
+            yield TrainingDisplay(self, name, None)
+            return
+        columns = (
+            TextColumn("[bold]{task.description}[/]"),
+            BarColumn(20),
+            TextColumn("{task.fields[line]}"),
+            TimeElapsedColumn(),
+        )
+        with Bar(*columns, console=self.out, transient=True) as bar:
+            yield TrainingDisplay(self, name, bar)
+
+
+class TrainingDisplay:
+    """Iterations, losses, the last validation, speed and time left."""
+
+    def __init__(self, console: Console, name: str, bar: Bar | None) -> None:
+        self.console, self.name, self.bar = console, name, bar
+        self.task = bar.add_task(name, total=1.0, line="first iteration ...") if bar else None
+        self.validation = ""
+        self.started, self.first_fraction, self.said_at = time.monotonic(), -1.0, -PLAIN_SECONDS
+
+    def update(self, progress: Progress) -> None:
+        """Show a Progress."""
+        if self.first_fraction < 0:
+            self.first_fraction = progress.fraction
+        if progress.kind == "validation":
+            self._validated(progress)
+            return
+        line = training_line(progress, self._seconds_left(progress.fraction))
+        if self.bar is not None and self.task is not None:
+            self.bar.update(self.task, completed=progress.fraction, line=line + self.validation)
+        elif time.monotonic() - self.said_at >= PLAIN_SECONDS:
+            self.said_at = time.monotonic()
+            self.console.say(self.name, line)
+
+    def _validated(self, progress: Progress) -> None:
+        metrics = progress.metrics
+        loss, score = metrics["validation.loss"], metrics["validation.alignment_score"]
+        self.validation = f" · validation {loss:.3f}, alignment {score:.2f}"
+        focus, gate = metrics["validation.attention_focus"], metrics["validation.gate_mean"]
+        self.console.say(
+            self.name,
+            f"iteration {progress.step}: validation.loss {loss:.4f}, alignment_score {score:.3f}, "
+            f"attention_focus {focus:.3f}, gate_mean {gate:.3f}",
+        )
+
+    def _seconds_left(self, fraction: float) -> float | None:
+        done = fraction - self.first_fraction
+        return (time.monotonic() - self.started) * (1 - fraction) / done if done > 0 else None
+
+
+def training_line(progress: Progress, seconds_left: float | None) -> str:
+    """One line about an iteration."""
+    metrics = progress.metrics
+    losses = " ".join(
+        f"{label} {metrics[f'training.{name}']:.3f}" for name, label in LOSSES.items() if f"training.{name}" in metrics
+    )
+    left = "" if seconds_left is None else f" · {clock(seconds_left)} left"
+    speed = metrics["training.frames_per_second"]
+    return f"iteration {progress.step} · epoch {metrics['epoch']:.0f} · {losses} · {speed:,.0f} frames/s{left}"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,51 @@
+"""Plots of a validation utterance as pictures. The only file that imports matplotlib; no window, no global state."""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+
+
+def _picture(figure: Figure) -> Picture:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def alignment(attention_TN: Array, name: str, step: int) -> Picture:
+    """Attention weights: text downwards to up, decoder steps to the right; a healthy one is a diagonal."""
+    figure = Figure(figsize=(6, 4), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(attention_TN.T, aspect="auto", origin="lower", interpolation="none", vmin=0, vmax=1)
+    axes.set(title=f"alignment of {name}, iteration {step}", xlabel="decoder step", ylabel="token")
+    figure.colorbar(image, ax=axes, label="attention weight")
+    return _picture(figure)
+
+
+def mel(target_MF: Array, predicted_MF: Array, name: str, step: int) -> Picture:
+    """Target above prediction, in the same colours."""
+    figure = Figure(figsize=(6, 5), dpi=100, layout="constrained")
+    low, high = float(target_MF.min()), float(target_MF.max())
+    rows = figure.subplots(2, 1, sharex=True)
+    for axes, mels, title in zip(
+        rows, (target_MF, predicted_MF), ("target", "predicted (teacher-forced)"), strict=True
+    ):
+        image = axes.imshow(mels, aspect="auto", origin="lower", interpolation="none", vmin=low, vmax=high)
+        axes.set(title=f"{title}: {name}, iteration {step}", ylabel="mel bin")
+    rows[1].set_xlabel("frame")
+    figure.colorbar(image, ax=rows, label="log amplitude")
+    return _picture(figure)
+
+
+def gate(gate_T: Array, name: str, step: int) -> Picture:
+    """Stop probability per decoder step: near 0 until the last step, then 1."""
+    figure = Figure(figsize=(6, 3), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    axes.plot(gate_T, label="stop probability")
+    axes.axvline(len(gate_T) - 1, color="tab:red", linestyle="--", label="true end")
+    axes.set(title=f"gate of {name}, iteration {step}", xlabel="decoder step", ylim=(-0.02, 1.02))
+    axes.legend(loc="upper left")
+    return _picture(figure)

@@ -1,0 +1,79 @@
+"""What a run happened on: package versions, git commit, user; and which optional packages are there."""
+
+import getpass
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from smart_tuner.errors import SettingsError
+
+PACKAGES = ("torch", "numpy", "optuna", "mlflow", "librosa")
+WANTED = {"psutil": "system metrics", "matplotlib": "plots"}
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is written beside the fixed metrics, and what was found."""
+
+    on: bool
+    """Extra metrics, and artefacts other than settings and checkpoint."""
+    system_metrics: bool
+    plots: bool
+    found: str
+    """A sentence for the log."""
+
+
+def extras(choice: str) -> Extras:
+    """What tracking.enhanced = auto, true or false means here. Raises SettingsError when true lacks a package."""
+    if choice == "false":
+        return Extras(False, False, False, "off (tracking.enhanced is false)")
+    missing = [package for package in WANTED if find_spec(package) is None]
+    if missing and choice == "true":
+        raise SettingsError(
+            f"tracking.enhanced is true but {', '.join(missing)} cannot be imported; install it, or choose auto."
+        )
+    found = ", ".join(use for package, use in WANTED.items() if package not in missing) or "nothing"
+    lacking = "".join(f"; no {WANTED[package]} without {package}" for package in missing)
+    on = "extra metrics, audio, " + found
+    return Extras(True, "psutil" not in missing, "matplotlib" not in missing, on + lacking)
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that decide a result."""
+    known = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            known[package] = version(package)
+        except PackageNotFoundError:
+            known[package] = "not installed"
+    return known
+
+
+def git_commit() -> str | None:
+    """The commit of this code, with + when files differ from it; None outside a git checkout."""
+    folder = Path(__file__).parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git on this machine
+        return None
+    return done.stdout.strip() or None
+
+
+def tags() -> dict[str, str]:
+    """Tags of a run: those that MLflow's own interface sets, and versions."""
+    known = {f"version.{name}": text for name, text in versions().items()}
+    known |= {
+        "mlflow.user": getpass.getuser(),
+        "mlflow.source.type": "LOCAL",
+        "host": platform.node(),
+        "pid": str(os.getpid()),
+    }
+    known |= {"mlflow.source.name": Path(sys.argv[0]).name or "python"}
+    commit = git_commit()
+    return known | ({"mlflow.source.git.commit": commit} if commit else {})

@@ -1,0 +1,82 @@
+"""What was asked for on the command line, checked."""
+
+import re
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from smart_tuner import settings as settings_module
+from smart_tuner.errors import SettingsError, StorageError
+from smart_tuner.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One run of the program."""
+
+    trials: int
+    data: tuple[Path, ...]
+    preset: str
+    settings: Settings
+    device: str
+    study: str | None
+    output: Path
+    experiment: str
+    tracking_uri: str | None
+    storage: str
+    dry_run: bool
+
+    def __post_init__(self) -> None:
+        if self.trials < 1:
+            raise SettingsError(f"--trials must be at least 1; received {self.trials}.")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise SettingsError(f"--device is auto, cpu, cuda or cuda:N; received {self.device!r}.")
+        if self.study is not None and not re.fullmatch(r"[\w.-]{1,100}", self.study):
+            raise SettingsError(
+                f"--study takes 1 to 100 letters, digits, dots, dashes or underscores; received {self.study!r}."
+            )
+        if self.tracking_uri is not None and self.tracking_uri == self.storage:
+            raise SettingsError(f"MLflow and Optuna cannot share one database; both were given {self.storage}.")
+
+    @property
+    def demo_language(self) -> str | None:
+        """Language of the demo corpus, or None when the user has a corpus."""
+        if self.data:
+            return None
+        return "ru" if self.settings.speech.language == "ru" else "en"
+
+    def command(self, study: str) -> str:
+        """The command line that continues a study."""
+        program = ["python3", sys.argv[0]] if sys.argv[0].endswith(".py") else [Path(sys.argv[0]).name]
+        named = (
+            [] if "--study" in sys.argv or any(word.startswith("--study=") for word in sys.argv) else ["--study", study]
+        )
+        return shlex.join([*program, *sys.argv[1:], *named])
+
+
+def load_settings(
+    preset: str | None,
+    data: tuple[Path, ...],
+    file: Path | None,
+    assignments: list[str],
+    budget: str | None,
+    seed: int | None,
+) -> tuple[str, Settings]:
+    """The preset's name and the settings: preset, then file, then --set, then the options that stand for a setting."""
+    chosen = preset or ("tacotron2" if data else "demo")
+    given = list(assignments)
+    given += [f"hparams.budget={budget}"] if budget is not None else []
+    given += [f"hparams.seed={seed}"] if seed is not None else []
+    return chosen, settings_module.load(chosen, file, given)
+
+
+def require_writable(folder: Path) -> None:
+    """Make the folder if need be. Raises StorageError when nothing can be written there."""
+    probe = folder / ".write-test"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as problem:
+        raise StorageError(f"The folder {folder.resolve()} cannot be written to: {problem.strerror}.") from problem

@@ -1,0 +1,316 @@
+"""Settings: frozen dataclasses with a docstring under each field, the presets, and how a file and --set change them.
+
+To add a hyperparameter, add a field to Hparams and use it where it acts; files, --set, checks, MLflow and checkpoints
+follow.
+"""
+
+import dataclasses
+import json
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from model.sizes import Architecture, Sizes
+from smart_tuner.budget import Budget
+from smart_tuner.errors import SettingsError
+
+
+def number(default: float, *, low: float | None = None, high: float | None = None, above: float | None = None) -> Any:
+    """A numeric field with its range: low and high belong to it, above does not."""
+    return field(default=default, metadata={"low": low, "high": high, "above": above})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hparams:
+    """Everything that decides how the model learns; the defaults suit the published sizes on a single GPU."""
+
+    learning_rate: float = number(1e-3, above=0, high=1)
+    """Adam's peak learning rate."""
+    batch_size: int = number(32, low=1)
+    """Utterances in an iteration."""
+    budget: str = "100ep"
+    """How much to train: 20ep (epochs), 5000it (iterations), 300000utt (utterances) or 45m (wall time; also s, h)."""
+    seed: int = number(1234, low=0)
+    """Seed of initialisation, data order and dropout; trial n of a study uses seed + n."""
+    schedule: Literal["constant", "exponential", "cosine"] = "cosine"
+    """How the learning rate falls from its peak to final_learning_rate over the budget; exponential starts halfway."""
+    warmup_iterations: int = number(500, low=0)
+    """Iterations over which the learning rate rises linearly to its peak."""
+    final_learning_rate: float = number(1e-5, above=0, high=1)
+    """Where the schedule ends; at most learning_rate."""
+    weight_decay: float = number(1e-6, low=0, high=1)
+    """Adam's L2 penalty."""
+    adam_eps: float = number(1e-6, above=0, high=1e-2)
+    """Adam's epsilon; 1e-6 is safe in mixed precision too."""
+    grad_clip_thresh: float = number(1.0, above=0)
+    """Global gradient norm above which gradients are scaled down."""
+    fp16_run: bool = False
+    """Mixed precision asked for: bf16 where the GPU can, fp16 with loss scaling elsewhere, fp32 on a CPU."""
+    reduction_factor: int = number(1, low=1, high=10)
+    """Mel frames that one decoder step predicts (r)."""
+    use_guided_attn: bool = True
+    """Penalise attention off the diagonal."""
+    guide_weight: float = number(1.0, above=0, high=100)
+    """Weight of the guided attention loss when it is used."""
+    guide_sigma: float = number(0.2, above=0, high=2)
+    """Width g of the guided diagonal, as a share of the text."""
+    forward_sum_weight: float = number(0.0, low=0, high=100)
+    """Weight of the forward-sum loss; training.atten_loss is logged at any weight."""
+    gate_weight: float = number(1.0, above=0, high=100)
+    """Weight of the gate loss."""
+    gate_positive_weight: float = number(5.0, above=0, high=100)
+    """Weight of the stop frame inside the gate loss."""
+    use_mmi: bool = field(default=False, metadata={"only": False})
+    """Maximise mutual information between text and speech; not built yet, so false is the only choice."""
+    use_gst: bool = field(default=False, metadata={"only": False})
+    """Global style tokens; not built yet, so false is the only choice."""
+    prenet_dropout: float = number(0.5, low=0, high=0.95)
+    """Dropout in the prenet, at inference too."""
+    encoder_dropout: float = number(0.5, low=0, high=0.95)
+    """Dropout after each encoder convolution."""
+    attention_dropout: float = number(0.1, low=0, high=0.95)
+    """Dropout on the attention LSTM's output."""
+    decoder_dropout: float = number(0.1, low=0, high=0.95)
+    """Dropout on the decoder LSTM's output."""
+    postnet_dropout: float = number(0.5, low=0, high=0.95)
+    """Dropout after each postnet convolution."""
+    validation_freq: int = number(50, low=1)
+    """Iterations from one validation to the next."""
+    validation_utterances: int = number(128, low=1)
+    """Validation uses a fixed choice of at most this many utterances."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speech:
+    """How audio becomes mel frames and text becomes symbols; the mel settings are the public vocoders' contract."""
+
+    language: Literal["auto", "en", "ru"] = "auto"
+    """Language of the text; auto looks at the script (the demo corpus is English unless ru is asked for)."""
+    sampling_rate: int = number(22050, low=8000, high=96000)
+    """Hz; audio at another rate is resampled when read."""
+    filter_length: int = number(1024, low=64)
+    """Samples in a Fourier transform."""
+    hop_length: int = number(256, low=16)
+    """Samples from one mel frame to the next."""
+    win_length: int = number(1024, low=64)
+    """Samples in a window; at most filter_length."""
+    n_mel_channels: int = number(80, low=8, high=256)
+    """Mel bins in a frame."""
+    mel_fmin: float = number(0.0, low=0)
+    """Lowest mel frequency, Hz."""
+    mel_fmax: float = number(8000.0, above=0)
+    """Highest mel frequency, Hz; at most half the sampling rate."""
+    trim_silence: bool = True
+    """Cut silence at both ends."""
+    trim_db: float = number(40.0, above=0, high=120)
+    """What counts as silence: this far below the clip's peak, dB."""
+    kept_silence: float = number(0.075, low=0, high=1)
+    """Seconds of silence kept at each end."""
+    validation_share: float = number(0.05, above=0, high=0.2)
+    """Share of the corpus held out when it brings no validation list; at most validation_utterances."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracking:
+    """What a run leaves behind, beyond the fixed metrics."""
+
+    enhanced: Literal["auto", "true", "false"] = "auto"
+    """Add system metrics, extra metrics, plots and audio; auto adds what the installed packages allow."""
+    plots: int = number(12, low=1, high=1000)
+    """Validations at which plots are drawn, spread over the run; the last one always is."""
+    checkpoint_seconds: float = number(60.0, low=0)
+    """Least time between two checkpoints; a stop and the end always write one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of a trial."""
+
+    hparams: Hparams = field(default_factory=Hparams)
+    model: Architecture = field(default_factory=Architecture)
+    speech: Speech = field(default_factory=Speech)
+    tracking: Tracking = field(default_factory=Tracking)
+
+    def __post_init__(self) -> None:
+        check_ranges("hparams", self.hparams)
+        check_ranges("speech", self.speech)
+        check_ranges("tracking", self.tracking)
+        hparams, speech = self.hparams, self.speech
+        Budget.parse(hparams.budget)
+        at_most(
+            "hparams.final_learning_rate", hparams.final_learning_rate, "hparams.learning_rate", hparams.learning_rate
+        )
+        at_most("speech.win_length", speech.win_length, "speech.filter_length", speech.filter_length)
+        at_most("speech.hop_length", speech.hop_length, "speech.win_length", speech.win_length)
+        at_most("speech.mel_fmax", speech.mel_fmax, "half of speech.sampling_rate", speech.sampling_rate / 2)
+        if speech.mel_fmin >= speech.mel_fmax:
+            raise SettingsError(
+                f"speech.mel_fmin must be below speech.mel_fmax = {speech.mel_fmax}; received {speech.mel_fmin}."
+            )
+
+    @property
+    def budget(self) -> Budget:
+        """The parsed hparams.budget."""
+        return Budget.parse(self.hparams.budget)
+
+    def sizes(self, n_symbols: int) -> Sizes:
+        """What the network is built from, for a table of n_symbols symbols."""
+        shared = {
+            name: getattr(self.hparams, name) for name in vars(self.hparams) if name in Sizes.__dataclass_fields__
+        }
+        return Sizes(n_symbols=n_symbols, n_mel_channels=self.speech.n_mel_channels, **asdict(self.model), **shared)
+
+    def replace(self, **hparams: Any) -> "Settings":
+        """The same settings with other hyperparameters."""
+        return dataclasses.replace(self, hparams=dataclasses.replace(self.hparams, **hparams))
+
+    def digest(self) -> str:
+        """A short name of everything that decides a trial's result; what is only recorded about it is left out."""
+        deciding = asdict(self)
+        del deciding["tracking"]
+        return sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:8]
+
+    def to_yaml(self) -> str:
+        """Text that --settings reads back."""
+        return yaml.safe_dump(asdict(self), sort_keys=False, allow_unicode=True)
+
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "tacotron2": {},
+    "demo": {
+        "hparams": {
+            "batch_size": 16,
+            "budget": "6400utt",
+            "learning_rate": 2e-3,
+            "warmup_iterations": 20,
+            "reduction_factor": 3,
+            "encoder_dropout": 0.1,
+            "postnet_dropout": 0.1,
+        },
+        "model": {
+            "symbols_embedding_dim": 128,
+            "prenet_dim": 128,
+            "attention_rnn_dim": 256,
+            "decoder_rnn_dim": 256,
+            "attention_dim": 64,
+            "attention_location_n_filters": 16,
+            "attention_location_kernel_size": 15,
+            "postnet_embedding_dim": 128,
+            "postnet_n_convolutions": 3,
+        },
+    },
+}
+"""Changes to the defaults: tacotron2 is the published model, demo a small one that learns within minutes on a CPU."""
+
+
+def load(preset: str, file: Path | None, assignments: list[str]) -> Settings:
+    """Settings from a preset, then a YAML file, then `section.name=value` texts. Raises SettingsError."""
+    values: dict[str, dict[str, Any]] = {section: dict(PRESETS[preset].get(section, {})) for section in SECTIONS}
+    if file is not None:
+        merge(values, read_yaml(file), str(file))
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        section, dot, name = key.strip().partition(".")
+        if not equals or not dot:
+            raise SettingsError(f"--set takes section.name=value; received {assignment!r}.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = text
+        merge(values, {section: {name: value}}, "--set")
+    return from_dict(values)
+
+
+def from_dict(values: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """Settings from nested plain values, each checked. Raises SettingsError."""
+    try:
+        return Settings(**{section: SECTIONS[section](**dict(given)) for section, given in values.items()})
+    except ValueError as problem:  # the architecture's own checks
+        raise SettingsError(str(problem)) from problem
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The top-level mapping of a YAML file."""
+    try:
+        loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise SettingsError(f"The settings file {file} cannot be read: {problem}.") from problem
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        where = f"line {mark.line + 1}" if mark else "unknown line"
+        what = getattr(problem, "problem", None) or "not YAML"
+        raise SettingsError(f"The settings file {file} is not valid YAML, {where}: {what}.") from problem
+    if loaded is not None and not isinstance(loaded, dict):
+        raise SettingsError(
+            f"The settings file {file} must hold sections ({', '.join(SECTIONS)}); received {loaded!r}."
+        )
+    return loaded or {}
+
+
+def merge(values: dict[str, dict[str, Any]], given: Mapping[str, Any], source: str) -> None:
+    """Put given values over values, with their types checked; source is named in errors."""
+    for section, entries in given.items():
+        if section not in SECTIONS:
+            raise SettingsError(f"Unknown section {section!r} in {source}; valid sections: {', '.join(SECTIONS)}.")
+        if not isinstance(entries, Mapping):
+            raise SettingsError(f"Section {section} in {source} must hold name: value pairs; received {entries!r}.")
+        types = typing.get_type_hints(SECTIONS[section])
+        for name, value in entries.items():
+            if name not in types:
+                raise SettingsError(f"Unknown key {section}.{name} in {source}; valid keys: {', '.join(types)}.")
+            values[section][name] = convert(f"{section}.{name}", value, types[name])
+
+
+def convert(key: str, value: Any, wanted: Any) -> Any:
+    """The value as the wanted type. YAML reads 1e-3 as text and 1.0 as a float; both are taken for what they mean."""
+    if typing.get_origin(wanted) is Literal:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        if text in typing.get_args(wanted):
+            return text
+        raise SettingsError(f"{key} must be one of {', '.join(typing.get_args(wanted))}; received {value!r}.")
+    if wanted is str and isinstance(value, str):
+        return value
+    if wanted is bool and isinstance(value, bool):
+        return value
+    if wanted in (int, float) and not isinstance(value, bool):
+        try:
+            as_float = float(value)
+        except (TypeError, ValueError):
+            as_float = float("nan")
+        if wanted is float and abs(as_float) < float("inf"):
+            return as_float
+        if wanted is int and as_float.is_integer():
+            return int(as_float)
+    names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}
+    raise SettingsError(f"{key} must be {names[wanted]}; received {value!r}.")
+
+
+def check_ranges(section: str, values: Any) -> None:
+    """Raise SettingsError for a value outside the range its field names."""
+    for spec in dataclasses.fields(values):
+        value, limits = getattr(values, spec.name), spec.metadata
+        key = f"{section}.{spec.name}"
+        if "only" in limits and value != limits["only"]:
+            raise SettingsError(
+                f"{key} must be {str(limits['only']).lower()} in this version; received {str(value).lower()}."
+            )
+        if limits.get("above") is not None and not value > limits["above"]:
+            raise SettingsError(f"{key} must be above {limits['above']}; received {value}.")
+        if limits.get("low") is not None and not value >= limits["low"]:
+            raise SettingsError(f"{key} must be at least {limits['low']}; received {value}.")
+        if limits.get("high") is not None and not value <= limits["high"]:
+            raise SettingsError(f"{key} must be at most {limits['high']}; received {value}.")
+
+
+def at_most(key: str, value: float, other: str, limit: float) -> None:
+    """Raise SettingsError when one value exceeds another that bounds it."""
+    if value > limit:
+        raise SettingsError(f"{key} must be at most {other} = {limit:g}; received {value:g}.")
+
+
+SECTIONS = {"hparams": Hparams, "model": Architecture, "speech": Speech, "tracking": Tracking}

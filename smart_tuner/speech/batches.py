@@ -1,0 +1,113 @@
+"""Batches of utterances of similar length, in an order that depends on the seed and the epoch alone.
+
+Needs numpy and torch only: the training loop runs where no audio library is installed.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+WINDOW = 20
+"""Batches whose utterances are sorted by length together: larger pads less, smaller mixes more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """An utterance as the model reads it."""
+
+    name: str
+    tokens: NDArray[np.int64]
+    frames: int
+    mel: Path
+    """A .npy file of the log-mel spectrogram (M, F)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Utterances padded with zeros to the longest."""
+
+    tokens_BN: Tensor
+    tokens_B: Tensor
+    mels_BMF: Tensor
+    frames_B: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on a device."""
+        return Batch(**{name: tensor.to(device, non_blocking=True) for name, tensor in vars(self).items()})
+
+    def pin_memory(self) -> "Batch":
+        """Page-locked, so that the copy to the GPU need not be waited for (DataLoader calls this)."""
+        return Batch(**{name: tensor.pin_memory() for name, tensor in vars(self).items()})
+
+    def __len__(self) -> int:
+        return len(self.tokens_B)
+
+
+class _Examples(Dataset[tuple[NDArray[np.int64], NDArray[np.float32]]]):
+    def __init__(self, examples: Sequence[Example]) -> None:
+        self.examples = examples
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        example = self.examples[index]
+        return example.tokens, np.load(example.mel)
+
+
+def collate(items: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]]) -> Batch:
+    """A batch from (symbol ids (N,), log-mel (M, F)) pairs."""
+    tokens_B = [len(tokens) for tokens, _ in items]
+    frames_B = [mel.shape[1] for _, mel in items]
+    tokens_BN = torch.zeros(len(items), max(tokens_B), dtype=torch.long)
+    mels_BMF = torch.zeros(len(items), items[0][1].shape[0], max(frames_B))
+    for index, (tokens, mel) in enumerate(items):
+        tokens_BN[index, : len(tokens)] = torch.from_numpy(tokens)
+        mels_BMF[index, :, : mel.shape[1]] = torch.from_numpy(mel)
+    return Batch(
+        tokens_BN=tokens_BN, tokens_B=torch.tensor(tokens_B), mels_BMF=mels_BMF, frames_B=torch.tensor(frames_B)
+    )
+
+
+def plan_epoch(frames: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """Indices of each batch of an epoch. Batches are full: the few utterances left over sit out, others each epoch."""
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(frames))
+    lengths = np.asarray(frames)
+    order = order[: len(order) // batch_size * batch_size]
+    windows = [order[start : start + WINDOW * batch_size] for start in range(0, len(order), WINDOW * batch_size)]
+    ordered = np.concatenate([window[np.argsort(lengths[window], kind="stable")] for window in windows])
+    batches = ordered.reshape(-1, batch_size)
+    shuffled: list[list[int]] = random.permutation(batches).tolist()
+    return shuffled
+
+
+def fill_ratio(frames: Sequence[int], batches: list[list[int]]) -> float:
+    """Real frames over all frames, padding included."""
+    lengths = np.asarray(frames)
+    padded = sum(int(lengths[batch].max()) * len(batch) for batch in batches)
+    return float(sum(int(lengths[batch].sum()) for batch in batches) / padded)
+
+
+def load(examples: Sequence[Example], batches: list[list[int]], device: torch.device) -> Iterator[Batch]:
+    """Batches on the device, read ahead by worker processes when the device is a GPU."""
+    gpu = device.type == "cuda"
+    loader = DataLoader(
+        _Examples(examples),
+        batch_sampler=batches,
+        collate_fn=collate,
+        num_workers=2 if gpu else 0,
+        pin_memory=gpu,
+        generator=torch.Generator(),  # or the loader would draw from the generator that dropout uses
+    )
+    for batch in loader:
+        yield batch.to(device)
+
+
+def validation_batches(examples: Sequence[Example], size: int = 16) -> list[list[int]]:
+    """Indices of the validation's batches: by length, whatever the training's batch size, so that trials compare."""
+    order = sorted(range(len(examples)), key=lambda index: (examples[index].frames, examples[index].name))
+    return [order[start : start + size] for start in range(0, len(order), size)]

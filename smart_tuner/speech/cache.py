@@ -1,0 +1,128 @@
+"""The mel cache: each audio file is read once per audio setting, in parallel; training reads mels, never audio.
+
+A folder per set of audio settings holds one .npy per audio file, named by the file's path, size and time of change, and
+index.jsonl with what was found in each. An interrupted build goes on where it stopped.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from smart_tuner.errors import StorageError
+from smart_tuner.settings import Speech
+from smart_tuner.speech.audio import AudioFacts, AudioFileError, analyse
+
+AUDIO_FIELDS = [name for name in Speech.__dataclass_fields__ if name not in ("language", "validation_share")]
+Report = Callable[[int, int], None]
+"""Called with files done and files to do."""
+
+
+class MelCache:
+    """Mels of audio files under one set of audio settings."""
+
+    def __init__(self, root: Path, speech: Speech) -> None:
+        audio = {name: getattr(speech, name) for name in AUDIO_FIELDS}
+        self.speech = speech
+        self.folder = root / sha256(json.dumps(audio, sort_keys=True).encode()).hexdigest()[:12]
+        self.audio = audio
+
+    def mel_path(self, path: Path) -> Path:
+        """Where the mel of an audio file is. Raises OSError for a file that is not there."""
+        status = path.stat()
+        key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
+        return self.folder / f"{sha256(key.encode()).hexdigest()[:24]}.npy"
+
+    def prepare(self, paths: list[Path], report: Report) -> tuple[dict[Path, AudioFacts], dict[Path, str]]:
+        """Facts of every good file, whose mels are then in the cache, and what is wrong with every bad one."""
+        targets, bad = {}, {}
+        for path in dict.fromkeys(paths):
+            try:
+                targets[path] = self.mel_path(path)
+            except OSError as problem:
+                bad[path] = "missing" if isinstance(problem, FileNotFoundError) else f"unreadable ({problem.strerror})"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "settings.json").write_text(json.dumps(self.audio, indent=1))
+            with FileLock(self.folder / ".lock"):
+                facts = self._fill(targets, bad, report)
+        except OSError as problem:
+            raise StorageError(
+                f"The mel cache {self.folder} cannot be written: {problem.strerror or problem}."
+            ) from problem
+        return facts, bad
+
+    def _fill(self, targets: dict[Path, Path], bad: dict[Path, str], report: Report) -> dict[Path, AudioFacts]:
+        index = self._read_index()
+        present = {entry.name for entry in os.scandir(self.folder)}
+        known = {path: mel.name for path, mel in targets.items() if mel.name in index and mel.name in present}
+        facts = {path: index[name] for path, name in known.items()}
+        missing = [(path, mel) for path, mel in targets.items() if path not in known]
+        report(len(facts), len(targets))
+        with (self.folder / "index.jsonl").open("a", encoding="utf-8") as log:
+            for (path, mel), found in zip(missing, _analyse_all(missing, self.speech), strict=True):
+                if isinstance(found, AudioFacts):
+                    facts[path] = found
+                    log.write(json.dumps({"mel": mel.name, **asdict(found)}) + "\n")
+                else:
+                    bad[path] = found
+                report(len(facts) + len(bad), len(targets))
+        return facts
+
+    def _read_index(self) -> dict[str, AudioFacts]:
+        index = {}
+        file = self.folder / "index.jsonl"
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # the last line of a build that was killed; its file is analysed again
+            name = entry.pop("mel")
+            index[name] = AudioFacts(**entry)
+        return index
+
+
+def _analyse_all(jobs: list[tuple[Path, Path]], speech: Speech) -> Iterator[AudioFacts | str]:
+    """Yields, in order, facts or what is wrong, from as many processes as there are cores."""
+    work = partial(_analyse_one, speech=speech)
+    workers = min(
+        len(jobs) // 8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    if workers < 2:
+        yield from map(work, jobs)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would copy torch's and the database's threads
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_signals_to_parent) as pool:
+        try:
+            yield from pool.map(work, jobs, chunksize=8)
+        except BrokenProcessPool as problem:
+            raise StorageError("A process that computes mels was killed, probably for lack of memory.") from problem
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _leave_signals_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _analyse_one(job: tuple[Path, Path], speech: Speech) -> AudioFacts | str:
+    path, target = job
+    try:
+        mel, facts = analyse(path, speech)
+    except AudioFileError as problem:
+        return str(problem)
+    part = target.with_suffix(".part")
+    with part.open("wb") as file:
+        np.save(file, mel)
+    part.replace(target)
+    return facts

@@ -1,0 +1,226 @@
+"""A voice corpus as listed: rows of audio file and text, their split, and the examples that training reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smart_tuner.errors import CorpusError
+from smart_tuner.settings import Settings
+from smart_tuner.speech.audio import WAV_EXTENSIONS
+from smart_tuner.speech.batches import Example
+from smart_tuner.speech.cache import MelCache, Report
+from smart_tuner.speech.text import SymbolTable, detect_language, normalise
+
+SHORTEST_FRAMES = 20
+"""Shortest clip that training takes: two decoder steps at the largest reduction factor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Utterance:
+    """A row of a corpus."""
+
+    name: str
+    audio: Path
+    text: str
+    """As written; read_aloud is what the model sees."""
+    read_aloud: str
+    row: str
+    """File and line, for messages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """The rows of a corpus, split."""
+
+    name: str
+    language: str
+    symbols: SymbolTable
+    train: list[Utterance]
+    validation: list[Utterance]
+
+    @property
+    def utterances(self) -> list[Utterance]:
+        """All rows, training first."""
+        return self.train + self.validation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """A corpus ready for training: its mels are in the cache."""
+
+    corpus: Corpus
+    train: list[Example]
+    validation: list[Example]
+    mean_mel: NDArray[np.float32]
+    """Mean frame (M,) of at most 500 training utterances."""
+    hours: float
+    digest: str
+    """Changes when a text or the content of an audio file changes."""
+
+
+def read(sources: Sequence[Path], settings: Settings) -> Corpus:
+    """A corpus from an LJSpeech folder, a list of `path|text` rows, or a training and a validation list.
+
+    Raises CorpusError for a source that is not there and for a row with the wrong number of columns.
+    """
+    if not 1 <= len(sources) <= 2:
+        raise CorpusError(
+            f"--data takes a folder, a list, or a training and a validation list; received {len(sources)} paths."
+        )
+    lists = [_read_source(source) for source in sources]
+    chosen = settings.speech.language
+    language = detect_language(text for rows in lists for _, _, text, _ in rows) if chosen == "auto" else chosen
+    split = [
+        [Utterance(name=n, audio=a, text=t, read_aloud=normalise(t, language), row=r) for n, a, t, r in rows]
+        for rows in lists
+    ]
+    train, validation = split if len(split) == 2 else _split(split[0], settings)
+    return Corpus(
+        name=sources[0].resolve().stem,
+        language=language,
+        symbols=SymbolTable.of(language),
+        train=train,
+        validation=validation,
+    )
+
+
+Row = tuple[str, Path, str, str]
+"""Name, audio file, text, file and line."""
+
+
+def _read_source(source: Path) -> list[Row]:
+    if not source.exists():
+        raise CorpusError(f"No such file or folder: {source}.")
+    if source.is_dir():
+        file = source / "metadata.csv"
+        if not file.is_file():
+            raise CorpusError(f"{source} holds no metadata.csv with id|text or id|text|normalised text rows.")
+    else:
+        file = source
+    columns = (2, 3) if source.is_dir() else (2,)
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise CorpusError(f"{file} cannot be read as UTF-8 text: {problem}.") from problem
+    numbered = [(number, line.split("|")) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not numbered:
+        raise CorpusError(f"{file} has no rows.")
+    width = len(numbered[0][1]) if len(numbered[0][1]) in columns else columns[-1]
+    for number, cells in numbered:
+        if len(cells) != width:
+            wanted = "id|text or id|text|normalised text" if source.is_dir() else "path|text"
+            raise CorpusError(
+                f"{file}, line {number}: rows here have {width} columns ({wanted}); this one has {len(cells)}."
+            )
+    find = _clip_in_folder if source.is_dir() else _clip_of_list
+    return [(*find(source, cells[0].strip()), cells[-1].strip(), f"{file.name}:{number}") for number, cells in numbered]
+
+
+def _clip_in_folder(folder: Path, name: str) -> tuple[str, Path]:
+    stem = folder / "wavs" / name
+    candidates = [stem] if stem.suffix.lower() in WAV_EXTENSIONS else [Path(f"{stem}{kind}") for kind in WAV_EXTENSIONS]
+    return name, next((path for path in candidates if path.is_file()), candidates[0])
+
+
+def _clip_of_list(file: Path, entry: str) -> tuple[str, Path]:
+    beside = file.parent / entry
+    return entry, beside if beside.is_file() or not Path(entry).is_file() else Path(entry)
+
+
+def _split(utterances: list[Utterance], settings: Settings) -> tuple[list[Utterance], list[Utterance]]:
+    """Training and validation rows. Which row goes where depends on names alone, not on their order."""
+    ranked = sorted(utterances, key=lambda utterance: (fixed_rank(utterance.name), utterance.name))
+    count = held_out(len(ranked), settings)
+    return ranked[count:], ranked[:count]
+
+
+def held_out(utterances: int, settings: Settings) -> int:
+    """How many of a corpus's utterances are for validation when it brings no validation list."""
+    share = round(utterances * settings.speech.validation_share)
+    return min(max(1, share), settings.hparams.validation_utterances, utterances - 1)
+
+
+def fixed_rank(name: str) -> str:
+    """A shuffle that never changes: the order of names' hashes."""
+    return sha256(name.encode()).hexdigest()
+
+
+def prepare(corpus: Corpus, settings: Settings, cache: MelCache, report: Report) -> Examples:
+    """Fill the mel cache and check all that training relies on. Raises CorpusError with the first broken rule."""
+    check_sizes(len(corpus.train), len(corpus.validation), settings)
+    _check_texts(corpus)
+    facts, bad = cache.prepare([utterance.audio for utterance in corpus.utterances], report)
+    if bad:
+        shown = "; ".join(f"{path} ({why})" for path, why in list(bad.items())[:5])
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        raise CorpusError(f"{len(bad)} audio file(s) cannot be used: {shown}{more}; --mode check lists all.")
+    short = [utterance for utterance in corpus.utterances if facts[utterance.audio].frames < SHORTEST_FRAMES]
+    if short:
+        raise CorpusError(
+            f"{len(short)} clip(s) are shorter than {SHORTEST_FRAMES} mel frames after trimming, the first "
+            f"{short[0].audio}."
+        )
+    _check_overlap(corpus)
+
+    def example(utterance: Utterance) -> Example:
+        tokens = np.array(corpus.symbols.encode(utterance.read_aloud), dtype=np.int64)
+        frames = facts[utterance.audio].frames
+        return Example(name=utterance.name, tokens=tokens, frames=frames, mel=cache.mel_path(utterance.audio))
+
+    chosen = sorted(corpus.validation, key=lambda utterance: fixed_rank(utterance.name))
+    train = [example(utterance) for utterance in sorted(corpus.train, key=lambda utterance: utterance.name)]
+    sample = sorted(train, key=lambda item: fixed_rank(item.name))[:500]
+    total = np.sum([np.load(item.mel).sum(axis=1, dtype=np.float64) for item in sample], axis=0)
+    described = sorted(
+        f"{utterance.name}|{utterance.text}|{facts[utterance.audio].sha256}" for utterance in corpus.utterances
+    )
+    return Examples(
+        corpus=corpus,
+        train=train,
+        validation=[example(utterance) for utterance in chosen[: settings.hparams.validation_utterances]],
+        mean_mel=(total / sum(item.frames for item in sample)).astype(np.float32),
+        hours=sum(facts[utterance.audio].seconds for utterance in corpus.utterances) / 3600,
+        digest=sha256("\n".join(described).encode()).hexdigest()[:16],
+    )
+
+
+def _check_texts(corpus: Corpus) -> None:
+    empty = [utterance.row for utterance in corpus.utterances if not utterance.read_aloud]
+    if empty:
+        raise CorpusError(f"{len(empty)} row(s) have no text, the first {empty[0]}.")
+    unknown = corpus.symbols.unknown(utterance.read_aloud for utterance in corpus.utterances)
+    if unknown:
+        listed = ", ".join(f"{symbol!r} ({count} times)" for symbol, count in unknown.most_common(20))
+        known = "".join(corpus.symbols.symbols[2:])
+        raise CorpusError(
+            f"The texts hold symbols that the {corpus.language} table does not know: {listed}; it knows {known!r} "
+            "(set speech.language if the language was taken wrongly, else correct the texts; --mode check names rows)."
+        )
+
+
+def check_sizes(train: int, validation: int, settings: Settings) -> None:
+    """Raise CorpusError for fewer utterances than a batch, none to validate on, or too many of them."""
+    batch = settings.hparams.batch_size
+    if train < batch:
+        raise CorpusError(
+            f"{train} training utterances are fewer than a batch of {batch}; lower hparams.batch_size or add data."
+        )
+    if validation < 1:
+        raise CorpusError("There is no utterance left for validation; add data or rows to the validation list.")
+    if validation > 0.2 * (train + validation) and validation > 1:
+        raise CorpusError(
+            f"{validation} of {train + validation} utterances are for validation; at most 20 % may be "
+            "(are the lists swapped?)."
+        )
+
+
+def _check_overlap(corpus: Corpus) -> None:
+    both = {utterance.name for utterance in corpus.train} & {utterance.name for utterance in corpus.validation}
+    if both:
+        raise CorpusError(
+            f"{len(both)} utterance(s) are in the training and the validation list, the first {min(both)}."
+        )

@@ -1,0 +1,86 @@
+"""The demo corpus: sentences of our own, spoken by espeak-ng, as an ordinary LJSpeech folder, built once."""
+
+import ctypes
+import os
+import shutil
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from smart_tuner.errors import CorpusError, StorageError
+from smart_tuner.speech.audio import write_wav
+from smart_tuner.speech.cache import Report
+
+SYNCHRONOUS, UTF8, RATE = 2, 1, 1
+"""espeak-ng's constants: give samples to a callback and wait; text is UTF-8; the parameter that sets words a minute."""
+WORDS_A_MINUTE = 160
+
+
+def sentences(language: str) -> list[str]:
+    """The demo's text, one sentence an utterance."""
+    return (resources.files("smart_tuner.speech") / f"demo_{language}.txt").read_text(encoding="utf-8").splitlines()
+
+
+def build(root: Path, language: str, report: Report) -> Path:
+    """The folder of the demo corpus, made if it is not there. Raises CorpusError without espeakng-loader."""
+    folder = root / f"demo-{language}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f".demo-{language}.lock"):
+            if not folder.exists():
+                _speak_all(folder, language, report)
+    except OSError as problem:
+        raise StorageError(f"The demo corpus {folder} cannot be written: {problem.strerror or problem}.") from problem
+    return folder
+
+
+def _speak_all(folder: Path, language: str, report: Report) -> None:
+    part, texts = folder.with_suffix(".part"), sentences(language)
+    shutil.rmtree(part, ignore_errors=True)
+    (part / "wavs").mkdir(parents=True)
+    rows = []
+    for number, (text, (samples, rate)) in enumerate(zip(texts, _speak(texts, language), strict=True), start=1):
+        name = f"demo-{language}-{number:04d}"
+        write_wav(part / "wavs" / f"{name}.wav", samples, rate)
+        rows.append(f"{name}|{text}|{text}\n")
+        report(number, len(texts))
+    (part / "metadata.csv").write_text("".join(rows), encoding="utf-8")
+    part.replace(folder)
+
+
+def _speak(texts: list[str], language: str) -> Iterator[tuple[NDArray[np.int16], int]]:
+    """Samples and sample rate of each text."""
+    try:
+        import espeakng_loader
+    except ImportError as problem:
+        raise CorpusError(
+            "The demo corpus needs the package espeakng-loader (make install, or pip install 'smart-tuner-tts[demo]'); "
+            "or name a corpus of your own with --data."
+        ) from problem
+    espeak = ctypes.CDLL(espeakng_loader.get_library_path())
+    data = os.fsencode(os.path.dirname(espeakng_loader.get_data_path()))
+    heard: list[NDArray[np.int16]] = []
+
+    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)  # type: ignore[untyped-decorator]
+    def collect(samples: "ctypes._Pointer[ctypes.c_short]", count: int, _: int | None) -> int:
+        if count > 0:
+            heard.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        return 0
+
+    rate = espeak.espeak_Initialize(SYNCHRONOUS, 0, data, 0)
+    if rate <= 0 or espeak.espeak_SetVoiceByName(language.encode()) != 0:
+        raise CorpusError(f"espeak-ng could not start with its voice {language!r} (data in {os.fsdecode(data)}).")
+    espeak.espeak_SetSynthCallback(collect)
+    espeak.espeak_SetParameter(RATE, WORDS_A_MINUTE, 0)
+    for text in texts:
+        heard.clear()
+        encoded = text.encode()
+        failed = espeak.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 0, 0, UTF8, None, None)
+        if failed or not heard:
+            raise CorpusError(f"espeak-ng could not speak {text!r} (code {failed}).")
+        yield np.concatenate(heard), rate
+    espeak.espeak_Terminate()

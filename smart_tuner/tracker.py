@@ -1,0 +1,266 @@
+"""MLflow: a parent run per study, a nested run per trial, metrics written in batches by a thread of their own.
+
+The only file that imports mlflow. Runs are made and closed with a client and explicit ids; nothing depends on an
+active run of the fluent interface.
+"""
+
+import json
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
+import mlflow
+import numpy as np
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.tracking import MlflowClient
+from numpy.typing import NDArray
+
+from smart_tuner import machine
+from smart_tuner.errors import StorageError, TrackingError
+from smart_tuner.journal import Entry, Journal
+from smart_tuner.machine import Extras
+from smart_tuner.progress import Progress
+
+SECONDS_PER_WRITE = 3.0
+POINTS_PER_WRITE = 900
+"""MLflow takes 1,000 metrics in one transaction; an iteration's are never split over two."""
+UI_ADDRESS = "http://127.0.0.1:5000"
+
+Image = NDArray[np.uint8]
+
+
+class Tracker:
+    """The tracking store of a study."""
+
+    def __init__(self, uri: str | None, experiment: str) -> None:
+        """Open or create the store and the experiment. Raises StorageError when the store cannot be used."""
+        if uri is None and (leftover := next(Path("mlruns").glob("*/meta.yaml"), None)):
+            raise StorageError(
+                f"{leftover} is left over from MLflow's old file store and breaks MLflow 3; move the folder mlruns "
+                "away (or name another store with --tracking-uri)."
+            )
+        if uri is not None:
+            mlflow.set_tracking_uri(uri)
+        try:
+            self.client = MlflowClient(uri)
+            known = self.client.get_experiment_by_name(experiment)
+            self.experiment_id = known.experiment_id if known else self.client.create_experiment(experiment)
+        except (MlflowException, OSError) as problem:
+            raise StorageError(
+                f"The tracking store {uri or 'mlflow.db'} cannot be used: {_first_line(problem)}"
+            ) from problem
+        self.uri, self.experiment = uri, experiment
+
+    def open_study(self, name: str, tags: Mapping[str, str]) -> "StudyRun":
+        """The parent run of a study, made or found."""
+        own = {"study.name": name, "study.role": "parent", **tags}
+        return StudyRun(self, self._open_run(name, own, ["study.name", "study.role"]), name)
+
+    def _open_run(self, name: str, tags: Mapping[str, str], identity: list[str]) -> str:
+        """Id of the run with the identifying tags, open again if it was closed, made if it is not there."""
+        condition = " and ".join(f"tags.`{key}` = '{tags[key]}'" for key in identity)
+        found = self.client.search_runs([self.experiment_id], condition, max_results=1)
+        if found:
+            run_id = str(found[0].info.run_id)
+            for key in found[0].data.tags:
+                if key.startswith("stop."):  # why it was interrupted: it goes on now
+                    self.client.delete_tag(run_id, key)
+            self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            self.client.update_run(run_id, status="RUNNING")
+            return run_id
+        run = self.client.create_run(self.experiment_id, run_name=name, tags={**machine.tags(), **tags})
+        return str(run.info.run_id)
+
+    def ui_command(self) -> str | None:
+        """What to type to see the runs; None when a server already shows them."""
+        if self.uri is None:
+            return "mlflow ui"
+        return None if self.uri.startswith("http") else f"mlflow ui --backend-store-uri {self.uri}"
+
+    def link(self, path: str) -> str:
+        """Where a page of this experiment is in the UI."""
+        address = self.uri.rstrip("/") if self.uri and self.uri.startswith("http") else UI_ADDRESS
+        return f"{address}/#/experiments/{self.experiment_id}/{path}"
+
+
+class StudyRun:
+    """The parent run of a study."""
+
+    def __init__(self, tracker: Tracker, run_id: str, name: str) -> None:
+        self.tracker, self.run_id, self.name = tracker, run_id, name
+        self.link = tracker.link("runs?workflowType=machine_learning")
+
+    def open_trial(self, number: int, tags: Mapping[str, str], journal: Journal, extras: Extras) -> "TrialRun":
+        """The nested run of a trial, made or, after an interruption, found and gone on with."""
+        own = {"mlflow.parentRunId": self.run_id, "study.name": self.name, "trial.number": str(number), **tags}
+        run_id = self.tracker._open_run(f"trial-{number:04d}", own, ["mlflow.parentRunId", "trial.number"])
+        return TrialRun(self.tracker, run_id, journal, extras)
+
+    def note(self, rows: Sequence[Mapping[str, str]], summary: str) -> None:
+        """The parent's description: a sentence and a table of its trials, which link to their runs."""
+        lines = [summary, ""]
+        if rows:
+            lines += ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+            lines += ["| " + " | ".join(row.values()) + " |" for row in rows]
+        self.tracker.client.set_tag(self.run_id, "mlflow.note.content", "\n".join(lines))
+
+    def trial_link(self, number: int) -> str:
+        """Where a trial's run is in the UI."""
+        condition = f"tags.`mlflow.parentRunId` = '{self.run_id}' and tags.`trial.number` = '{number}'"
+        found = self.tracker.client.search_runs([self.tracker.experiment_id], condition, max_results=1)
+        return self.tracker.link(f"runs/{found[0].info.run_id}") if found else ""
+
+    def close(self, status: str) -> None:
+        """End the parent run as FINISHED, FAILED or KILLED."""
+        self.tracker.client.set_terminated(self.run_id, status)
+
+
+class TrialRun:
+    """The run of a trial. Logging hands over to a thread and returns at once; close waits until all is written."""
+
+    def __init__(self, tracker: Tracker, run_id: str, journal: Journal, extras: Extras) -> None:
+        self.client, self.run_id, self.journal, self.extras = tracker.client, run_id, journal, extras
+        self.link = tracker.link(f"runs/{run_id}")
+        written = self.client.get_run(run_id).data.metrics
+        self._written = {"training": written.get("iteration", 0.0), "validation": written.get("validation.step", 0.0)}
+        self._has_best = "best.step" in written
+        self._queue: queue.Queue[Entry | Callable[[], None] | None] = queue.Queue()
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._write_all, name="tracker", daemon=True)
+        self._thread.start()
+        self._monitor = self._watch_system(bool(written), tracker.uri) if extras.system_metrics else None
+        for entry in journal.kept:
+            self._hand_over(entry)
+
+    def log(self, progress: Progress) -> None:
+        """Log a Progress's metrics. Raises TrackingError when an earlier write failed; the journal keeps them all."""
+        entry = self.journal.append(progress)
+        self._raise_failure()
+        self._hand_over(entry)
+
+    def later(self, job: Callable[[], None]) -> None:
+        """Run a job that writes artefacts, in the tracker's thread, after what was logged so far."""
+        self._queue.put(job)
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log params; the same values may be logged again."""
+        params = [Param(key, canonical(value)) for key, value in values.items()]
+        self.client.log_batch(self.run_id, params=params)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags."""
+        self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in values.items()])
+
+    def dataset(self, name: str, digest: str, source: str, facts: Mapping[str, Any]) -> None:
+        """Record the corpus that the run trains on."""
+        profile = json.dumps(dict(facts))
+        entity = Dataset(name, digest, "local", json.dumps({"uri": source}), profile=profile)
+        inputs = [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])]
+        self.client.log_inputs(self.run_id, datasets=inputs)
+
+    def text(self, content: str, name: str) -> None:
+        """Store a text as an artefact."""
+        self.client.log_text(self.run_id, content, name)
+
+    def image(self, picture: Image, key: str, step: int) -> None:
+        """Store a picture (height, width, 3) under a key; the UI shows the steps of a key with a slider."""
+        self.client.log_image(self.run_id, picture, key=key, step=step, synchronous=True)
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        """Store a file as an artefact."""
+        self.client.log_artifact(self.run_id, str(path), folder)
+
+    def close(self, status: str, tags: Mapping[str, str], best: Mapping[str, float] | None = None) -> None:
+        """Write what is left and end the run. Raises TrackingError when something could not be written."""
+        self._queue.put(None)
+        self._thread.join()
+        self.journal.close()
+        if self._monitor is not None:
+            self._monitor.finish()
+        self._raise_failure()
+        try:
+            if best and not self._has_best:
+                step = int(best["best.step"])
+                self.client.log_batch(self.run_id, [Metric(key, value, now(), step) for key, value in best.items()])
+            self.tags(tags)
+            self.client.set_terminated(self.run_id, status)
+        except (MlflowException, OSError) as problem:
+            self._failure = problem
+            self._raise_failure()
+
+    def _watch_system(self, again: bool, uri: str | None) -> SystemMetricsMonitor:
+        monitor = SystemMetricsMonitor(self.run_id, resume_logging=again, tracking_uri=uri)
+        monitor.start()
+        return monitor
+
+    def _hand_over(self, entry: Entry) -> None:
+        progress = entry.progress
+        number = progress.step if progress.kind == "training" else progress.metrics["validation.step"]
+        if number > self._written[progress.kind]:
+            self._queue.put(entry)
+
+    def _write_all(self) -> None:
+        """The thread: collect points for some seconds or until a write is full, then write them in one transaction."""
+        points: list[Metric] = []
+        try:
+            while True:
+                try:
+                    item = self._queue.get(timeout=SECONDS_PER_WRITE if points else None)
+                except queue.Empty:
+                    points = self._write(points)
+                    continue
+                if isinstance(item, Entry):
+                    points += self._points(item)
+                    due = points[-1].timestamp - points[0].timestamp >= SECONDS_PER_WRITE * 1000
+                    if due or len(points) + len(item.progress.metrics) > POINTS_PER_WRITE:
+                        points = self._write(points)
+                    continue
+                points = self._write(points)
+                if item is None:
+                    return
+                item()
+        except Exception as problem:  # noqa: BLE001  # handed to the training thread, which raises it from log or close
+            self._failure = problem
+
+    def _points(self, entry: Entry) -> list[Metric]:
+        progress = entry.progress
+        chosen = progress.metrics if self.extras.on else progress.fixed()
+        return [Metric(key, value, entry.milliseconds, progress.step) for key, value in chosen.items()]
+
+    def _write(self, points: list[Metric]) -> list[Metric]:
+        if points:
+            self.client.log_batch(self.run_id, metrics=points)
+        return []
+
+    def _raise_failure(self) -> None:
+        """Raise what the thread failed with: TrackingError for the store's failures, anything else as it is."""
+        if isinstance(self._failure, MlflowException | OSError):
+            kept = "every metric is kept in the trial's metrics.jsonl, and the same command logs what is missing"
+            raise TrackingError(f"The tracking store failed: {_first_line(self._failure)} ({kept}).") from self._failure
+        if self._failure is not None:
+            raise self._failure
+
+
+def canonical(value: Any) -> str:
+    """A param's text, the same each time: MLflow refuses a param that changes."""
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def now() -> int:
+    """Unix time in milliseconds, as MLflow wants it."""
+    return time.time_ns() // 1_000_000
+
+
+def _first_line(problem: BaseException) -> str:
+    return (str(problem).splitlines() or [type(problem).__name__])[0]

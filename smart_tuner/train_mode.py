@@ -1,0 +1,192 @@
+"""--mode train: full-length trials of known hyperparameters, from the corpus to the last line in the terminal."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from hashlib import sha256
+
+import torch
+from filelock import FileLock, Timeout
+
+from smart_tuner import check_mode, machine
+from smart_tuner.console import Console, TrainingDisplay
+from smart_tuner.errors import Interrupted, StorageError
+from smart_tuner.experiment import Experiment, Trial
+from smart_tuner.progress import Progress
+from smart_tuner.request import Request, require_writable
+from smart_tuner.settings import Settings
+from smart_tuner.signals import stop_on_signal
+from smart_tuner.speech import corpus
+from smart_tuner.speech.corpus import Examples
+from smart_tuner.study import Result, TrainStudy, summarise
+from smart_tuner.tracker import StudyRun, Tracker
+from smart_tuner.trainer import choose_device, leave_a_core
+
+
+def run(request: Request, console: Console) -> int:
+    """Train until the study holds the trials asked for. The exit code; raises UserError and Fault."""
+    if request.dry_run:
+        check_mode.describe(request, console)
+        return 0
+    device = choose_device(request.device)
+    leave_a_core(device)
+    extras = machine.extras(request.settings.tracking.enhanced)
+    examples = prepare(request, console)
+    name = request.study or default_name(request.settings, examples)
+    folder = request.output / "studies" / name
+    with ExitStack() as stack:
+        stack.enter_context(only_process(request, name))
+        study, tracker = open_stores(request, name, examples)
+        announce(request, console, name, examples, device, extras, len(study.results()))
+        parent = tracker.open_study(name, {"study.mode": "train", "dataset.digest": examples.digest})
+        stop = stack.enter_context(
+            stop_on_signal(
+                lambda: console.say("Stopping", "after this iteration and its checkpoint; once more leaves at once")
+            )
+        )
+        source = str(request.data[0].resolve()) if request.data else "built-in demo corpus"
+        experiment = Experiment(examples, source, device, folder, parent, extras, stop)
+        try:
+            with closing(parent, study):
+                follow(study.run(request.trials, experiment.run), console)
+        except Interrupted as verdict:
+            console.say("Stopped", str(verdict))
+            console.say("Continue", request.command(name))
+            return stop.exit_code
+    conclude(request, console, name, study, tracker, parent)
+    return 0
+
+
+def prepare(request: Request, console: Console) -> Examples:
+    """The corpus, checked, with all its mels in the cache."""
+    opened = check_mode.open_corpus(request, console)
+    with console.counting("computing mels") as report:
+        examples = corpus.prepare(opened, request.settings, check_mode.mel_cache(request), report)
+    train, validation = len(examples.train), len(examples.validation)
+    console.say(
+        "Corpus",
+        f"{opened.name}, language {opened.language}: {len(opened.utterances):,} utterances, {examples.hours:.2f} h; "
+        f"{train:,} for training, {validation:,} for validation",
+    )
+    return examples
+
+
+def default_name(settings: Settings, examples: Examples) -> str:
+    """A study's name when none is given: the same for the same settings and corpus."""
+    content = sha256(f"{settings.digest()} {examples.digest}".encode()).hexdigest()[:8]
+    return f"train-{examples.corpus.name}-{content}"
+
+
+@contextmanager
+def only_process(request: Request, name: str) -> Iterator[None]:
+    """Hold the study's lock, which the operating system frees when this process ends in whatever way."""
+    folder = request.output / "studies" / name
+    require_writable(folder)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise StorageError(
+            f"Study {name!r} is being trained by another process; wait for it or name another study."
+        ) from None
+
+
+def open_stores(request: Request, name: str, examples: Examples) -> tuple[TrainStudy, Tracker]:
+    """Optuna's study and MLflow's experiment. Their schemas are made under a lock: two makers at once would crash."""
+    require_writable(request.output.parent if request.output.is_absolute() else request.output)
+    with FileLock(request.output / ".stores.lock"):
+        study = TrainStudy(name, request.storage, request.settings, examples.digest)
+        return study, Tracker(request.tracking_uri, request.experiment)
+
+
+def announce(
+    request: Request,
+    console: Console,
+    name: str,
+    examples: Examples,
+    device: torch.device,
+    extras: machine.Extras,
+    done: int,
+) -> None:
+    """What is about to happen."""
+    hparams = request.settings.hparams
+    iterations = request.settings.budget.iterations(hparams.batch_size, len(examples.train) // hparams.batch_size)
+    planned = f"{iterations:,} iterations of {hparams.batch_size} utterances" if iterations else hparams.budget
+    console.say("Study", f"{name}: {done} of {request.trials} trial(s) finished; each trains for {planned}")
+    console.say("Model", f"Tacotron 2, preset {request.preset}, r = {hparams.reduction_factor}, on {device}")
+    console.say("Tracking", extras.found)
+
+
+def follow(events: Iterator[tuple[Trial, Progress | Result]], console: Console) -> None:
+    """Show a study's trials while they run."""
+    display: TrainingDisplay | None = None
+    with ExitStack() as shown:
+        for trial, event in events:
+            name = f"trial-{trial.number:04d}"
+            if isinstance(event, Result):
+                shown.close()
+                display = None
+                console.say(name, sentence(event))
+                continue
+            if display is None:
+                console.say(name, f"{trial.origin}, seed {trial.settings.hparams.seed}")
+                display = shown.enter_context(console.training(name))
+            display.update(event)
+
+
+@contextmanager
+def closing(parent: StudyRun, study: TrainStudy) -> Iterator[None]:
+    """Note the trials in the study's parent run and end it, with the status of how the work ended."""
+    status = "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    except Interrupted:
+        status = "KILLED"
+        raise
+    finally:
+        rows = [row(result, parent.trial_link(result.number)) for result in study.results()]
+        parent.note(rows, f"{len(rows)} finished trial(s) of known hyperparameters; every one is a nested run.")
+        parent.close(status)
+
+
+def row(result: Result, link: str) -> dict[str, str]:
+    """A trial's line in the parent run's note."""
+    loss = f"{result.loss:.4f}" if result.loss is not None else "none"
+    named = f"[trial-{result.number:04d}]({link})"
+    return {"trial": named, "origin": result.origin, "seed": str(result.seed), "state": result.state, "best loss": loss}
+
+
+def sentence(result: Result) -> str:
+    """How a trial ended."""
+    loss = f"lowest validation.loss {result.loss:.4f}" if result.loss is not None else "no validation"
+    return f"{result.state}, {loss}" + (f". {result.reason}" if result.reason else "")
+
+
+def conclude(
+    request: Request, console: Console, name: str, study: TrainStudy, tracker: Tracker, parent: StudyRun
+) -> None:
+    """The last lines: what came out, where it lies, what to do next."""
+    results = study.results()
+    summary = summarise(results)
+    folder = request.output / "studies" / name
+    if summary.best is None:
+        console.say("Result", "no trial ended healthy; the reasons are above and in each run's tags", "bold red")
+        console.say(
+            "Next",
+            "a lower learning rate: --set hparams.learning_rate=" + f"{request.settings.hparams.learning_rate / 3:.1g}",
+        )
+    else:
+        best = folder / f"trial-{summary.best.number:04d}"
+        console.say("Best", f"trial-{summary.best.number:04d}, validation.loss {summary.best.loss:.4f}")
+        if summary.spread is not None:
+            console.say(
+                "Noise",
+                f"validation.loss {summary.mean:.4f} ± {summary.spread:.4f} (standard deviation) over replicates",
+            )
+        console.say("Files", f"{best}{'/'}: best.pt, last.pt, metrics.jsonl, audio/")
+    command = tracker.ui_command()
+    console.say("See", f"{command}, then open {parent.link}" if command else parent.link)
+    if summary.best is not None and len(results) < 3:
+        console.say(
+            "Next", f"the noise floor, which a tuned gain has to beat: the same command with --trials 3 --study {name}"
+        )

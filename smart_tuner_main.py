@@ -1,0 +1,108 @@
+"""Smart Tuner TTS: the command line. Each mode is imported when it is asked for, so that --help is quick."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class Mode(StrEnum):
+    """What to do."""
+
+    train = "train"
+    check = "check"
+
+
+class Preset(StrEnum):
+    """Where the settings start from."""
+
+    demo = "demo"
+    tacotron2 = "tacotron2"
+
+
+@app.command()
+def main(
+    mode: Annotated[Mode, typer.Option(help="train: train a voice. check: look at a corpus before training on it.")],
+    trials: Annotated[int, typer.Option(help="Finished trials that the study shall hold.")] = 1,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="LJSpeech folder, or list of path|text rows; give it twice for a training and a validation list."
+        ),
+    ] = None,
+    preset: Annotated[
+        Preset | None, typer.Option(help="Settings to start from: demo without --data, tacotron2 with it.")
+    ] = None,
+    settings: Annotated[Path | None, typer.Option(help="YAML file of settings, over the preset.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.NAME=VALUE", help="One setting, over the file; repeatable."),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="How much a trial trains: 20ep, 5000it, 300000utt or 45m. Default: by preset.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the first trial; further trials use the next ones.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    study: Annotated[
+        str | None, typer.Option(help="Name of the study; the same name continues it. Default: by content.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for checkpoints, mel cache and demo corpus.")] = Path(
+        "smart_tuner_files"
+    ),
+    experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "Default",
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow store. Default: mlflow.db in this folder.")] = None,
+    storage: Annotated[str, typer.Option(help="Optuna store.")] = "sqlite:///smart_tuner.db",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print settings, corpus and planned steps; write nothing.")
+    ] = False,
+) -> None:
+    """Find out how to train Tacotron 2 on a voice corpus, and train it."""
+    from smart_tuner.console import Console
+    from smart_tuner.errors import CorpusError, SmartTunerError, UserError
+    from smart_tuner.request import Request, load_settings
+
+    console = Console()
+    try:
+        chosen, resolved = load_settings(preset, tuple(data or ()), settings, set_ or [], budget, seed)
+        request = Request(
+            trials=trials,
+            data=tuple(data or ()),
+            preset=chosen,
+            settings=resolved,
+            device=device,
+            study=study,
+            output=output,
+            experiment=experiment,
+            tracking_uri=tracking_uri,
+            storage=storage,
+            dry_run=dry_run,
+        )
+        if mode is Mode.check:
+            from smart_tuner import check_mode
+
+            raise typer.Exit(check_mode.run(request, console))
+        from smart_tuner import train_mode
+
+        raise typer.Exit(train_mode.run(request, console))
+    except UserError as problem:
+        console.error(str(problem))
+        raise typer.Exit(1 if isinstance(problem, CorpusError) and mode is Mode.check else 2) from None
+    except SmartTunerError as problem:
+        console.error(str(problem))
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        console.error("Interrupted before training began; the same command starts again and keeps what is cached.")
+        raise typer.Exit(130) from None
+
+
+def run() -> None:
+    """Entry point of the console script `smart-tuner`."""
+    app(prog_name=Path(sys.argv[0]).name)
+
+
+if __name__ == "__main__":
+    run()
