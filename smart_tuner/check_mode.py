@@ -30,9 +30,8 @@ def run(request: Request, console: Console) -> int:
             "Verdict", f"training on this corpus makes no sense yet: {bad} finding(s) to put right", STYLES["bad"]
         )
         return 1
-    data = "".join(f" --data {source}" for source in request.data)
     console.say("Verdict", "fit for training", STYLES["good"])
-    console.say("Next", f"python3 smart_tuner_main.py --mode train{data} --trials 1")
+    console.say("Next", request.again([], {"check": "train", "--mode=check": "--mode=train"}))
     return 0
 
 

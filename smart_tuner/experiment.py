@@ -140,34 +140,36 @@ class Artefacts:
 
     def __init__(self, run: TrialRun, trainer: Trainer, extras: Extras) -> None:
         self.run, self.trainer, self.extras = run, trainer, extras
-        settings = trainer.settings
-        planned = (trainer.iterations or 0) // settings.hparams.validation_freq
-        self.every = max(1, planned // settings.tracking.plots)
+        self.plots = trainer.settings.tracking.plots
+        self.drawn = int(trainer.used() * self.plots)
         self.spoke = False
 
     def validated(self, progress: Progress) -> None:
-        """Plot every so often; speak once when the attention has formed."""
+        """Plot the first validation and then evenly over the budget; speak once when the attention has formed."""
         last = progress.fraction >= 1
         exhibit = self.trainer.exhibit
         assert exhibit is not None  # a validation has just been
-        number = int(progress.metrics["validation.step"])
-        if self.extras.plots and (last or number % self.every == 1 % self.every):
+        due = int(progress.fraction * self.plots)
+        if self.extras.plots and (due > self.drawn or progress.metrics["validation.step"] == 1):
+            self.drawn = due
             self.run.later(partial(plot, self.run, exhibit, progress.step))
         aligned = progress.metrics["validation.alignment_score"] >= ALIGNED
         if self.extras.on and (last or (aligned and not self.spoke)):
             self.spoke = True
-            self._speak(exhibit, progress.step)
+            self._speak(exhibit, progress.step, last)
 
-    def _speak(self, exhibit: Exhibit, step: int) -> None:
+    def _speak(self, exhibit: Exhibit, step: int, last: bool) -> None:
         spoken = self.trainer.speak(exhibit.tokens, most_frames=2 * exhibit.target_MF.shape[1])
         mels = {"teacher-forced": exhibit.predicted_MF, "free-running": spoken}
-        if step == self.trainer.position.iteration and self.trainer.used() >= 1:
+        if last:
             mels["target"] = exhibit.target_MF
         for kind, mel in mels.items():
             self.run.later(partial(write_audio, self.run, mel, self.trainer, f"{step:06d}-{kind}-{exhibit.name}.wav"))
 
     def finished(self) -> None:
-        """Store the best checkpoint."""
+        """Store the best checkpoint, and the epochs that a budget of wall time came to."""
+        if self.trainer.planned_epochs() is None:
+            self.run.params({"hparams.epochs": self.trainer.position.iteration / self.trainer.epoch_iterations})
         if self.extras.on:
             self.run.later(partial(self.run.file, self.trainer.folder / checkpoint.BEST, "checkpoint"))
 

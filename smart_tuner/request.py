@@ -46,13 +46,15 @@ class Request:
             return None
         return "ru" if self.settings.speech.language == "ru" else "en"
 
-    def command(self, study: str) -> str:
-        """The command line that continues a study."""
+    def continuation(self, study: str) -> str:
+        """The command line that goes on with a study."""
+        named = any(word == "--study" or word.startswith("--study=") for word in sys.argv)
+        return self.again([] if named else ["--study", study])
+
+    def again(self, added: list[str], instead: dict[str, str] | None = None) -> str:
+        """This command line with words added at its end, or replaced."""
         program = ["python3", sys.argv[0]] if sys.argv[0].endswith(".py") else [Path(sys.argv[0]).name]
-        named = (
-            [] if "--study" in sys.argv or any(word.startswith("--study=") for word in sys.argv) else ["--study", study]
-        )
-        return shlex.join([*program, *sys.argv[1:], *named])
+        return shlex.join([*program, *((instead or {}).get(word, word) for word in sys.argv[1:]), *added])
 
 
 def load_settings(

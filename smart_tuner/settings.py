@@ -186,8 +186,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "hparams": {
             "batch_size": 16,
             "budget": "6400utt",
-            "learning_rate": 2e-3,
+            "learning_rate": 4e-3,
             "warmup_iterations": 20,
+            "forward_sum_weight": 0.5,
             "reduction_factor": 3,
             "encoder_dropout": 0.1,
             "postnet_dropout": 0.1,

@@ -52,7 +52,7 @@ class TrainStudy:
                 storage=storage, study_name=name, direction="minimize", load_if_exists=True
             )
             self._recognise({"settings": settings.to_yaml(), "digest": settings.digest(), "corpus": corpus_digest})
-        except (SQLAlchemyError, OSError) as problem:
+        except (SQLAlchemyError, OSError, ImportError) as problem:
             first = str(problem).splitlines()[0]
             raise StorageError(f"The study storage {storage} cannot be used: {first}") from problem
 

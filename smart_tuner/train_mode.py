@@ -50,7 +50,7 @@ def run(request: Request, console: Console) -> int:
                 follow(study.run(request.trials, experiment.run), console)
         except Interrupted as verdict:
             console.say("Stopped", str(verdict))
-            console.say("Continue", request.command(name))
+            console.say("Continue", request.continuation(name))
             return stop.exit_code
     conclude(request, console, name, study, tracker, parent)
     return 0
@@ -187,6 +187,5 @@ def conclude(
     command = tracker.ui_command()
     console.say("See", f"{command}, then open {parent.link}" if command else parent.link)
     if summary.best is not None and len(results) < 3:
-        console.say(
-            "Next", f"the noise floor, which a tuned gain has to beat: the same command with --trials 3 --study {name}"
-        )
+        again = request.again(["--trials", "3", "--study", name])
+        console.say("Next", f"how much luck is in it: two more trials with other seeds, {again}")

@@ -1,0 +1,1 @@
+"""Measurements that docs/benchmarks.md quotes; `make bench` runs them all."""

@@ -1,0 +1,226 @@
+"""Measure what the documentation promises: `python -m benchmarks.speed [NAME ...]`. Names: help, fast_pass, logging,
+large_corpus, gpu. Without a name all run that this machine can; figures go to the terminal.
+"""
+
+import contextlib
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from model.losses import LossWeights, training_losses
+from model.sizes import Sizes
+from model.tacotron2 import Prediction, Tacotron2
+
+ROOT = Path(__file__).parent.parent
+LJSPEECH_MEAN, LJSPEECH_LONGEST = 566, 870
+"""Mel frames of LJSpeech's utterances."""
+
+
+def help_time() -> None:
+    """Wall time of --help, a new process each time."""
+    seconds = []
+    for _ in range(11):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "smart_tuner_main.py", "--help"], cwd=ROOT, check=True, capture_output=True)
+        seconds.append(time.perf_counter() - started)
+    print(f"--help: median {statistics.median(seconds):.3f} s, longest {max(seconds):.3f} s (wanted < 0.5)")
+
+
+def synthetic_batch(size: int, frames: list[int], tokens: int, device: str) -> tuple[torch.Tensor, ...]:
+    """Tokens, token lengths, mels, frame lengths."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(2, 148, (size, tokens), generator=generator)
+    mels = torch.randn(size, 80, max(frames), generator=generator)
+    parts = (ids, torch.full((size,), tokens), mels, torch.tensor(frames))
+    return tuple(part.to(device) for part in parts)
+
+
+def teacher_forced_step(forward: Callable[..., Prediction], batch: tuple[torch.Tensor, ...]) -> None:
+    """Forward and backward pass."""
+    tokens, tokens_B, mels, frames_B = batch
+    predicted = forward(tokens, tokens_B, mels, frames_B)
+    weights = LossWeights(guide=1.0)
+    training_losses(predicted, tokens_B, mels, frames_B, r=1, weights=weights)["loss"].backward()
+
+
+def fast_pass() -> None:
+    """Fast against plain teacher-forced pass, forward and backward, published sizes, one core, in pairs."""
+    from tests.plain_tacotron2 import plain_forward
+
+    torch.set_num_threads(1)
+    model = Tacotron2(Sizes())
+    batch = synthetic_batch(16, [400] * 16, 70, "cpu")
+    passes = {"fast": model, "plain": lambda *inputs: plain_forward(model, *inputs)}
+    seconds: dict[str, list[float]] = {name: [] for name in passes}
+    for _ in range(4):
+        for name, forward in passes.items():
+            model.zero_grad()
+            started = time.perf_counter()
+            teacher_forced_step(forward, batch)
+            seconds[name].append(time.perf_counter() - started)
+    ratios = [plain / fast for fast, plain in zip(seconds["fast"][1:], seconds["plain"][1:], strict=True)]
+    fast, plain = (statistics.median(seconds[name][1:]) for name in ("fast", "plain"))
+    print(
+        f"fast pass: {fast:.1f} s against plain {plain:.1f} s, batch 16, 400 frames, forward and backward, one core: "
+        f"{statistics.median(ratios):.2f} times as fast, pairs {', '.join(f'{ratio:.2f}' for ratio in ratios)} "
+        "(wanted 1.5)"
+    )
+
+
+@contextlib.contextmanager
+def working_folder() -> Iterator[Path]:
+    """A new folder that is the working folder within."""
+    before, folder = Path.cwd(), Path(tempfile.mkdtemp(prefix="smart-tuner-bench-"))
+    os.chdir(folder)
+    try:
+        yield folder
+    finally:
+        os.chdir(before)
+        shutil.rmtree(folder)
+
+
+def logging_cost() -> None:
+    """What logging everything costs an iteration: demo training with the tracker and with one that drops everything."""
+    from smart_tuner import machine, settings
+    from smart_tuner.experiment import Experiment, Trial
+    from smart_tuner.speech import corpus, demo
+    from smart_tuner.speech.cache import MelCache
+    from smart_tuner.tracker import Tracker
+    from smart_tuner.trainer import leave_a_core
+
+    leave_a_core(torch.device("cpu"))
+    with working_folder() as folder:
+        chosen = settings.load("demo", None, ["hparams.budget=100it", "tracking.checkpoint_seconds=1000"])
+        source = demo.build(folder, "en", lambda done, total: None)
+        cache = MelCache(folder / "mels", chosen.speech)
+        examples = corpus.prepare(corpus.read([source], chosen), chosen, cache, lambda done, total: None)
+        stop, extras = SimpleNamespace(is_set=lambda: False), machine.extras("true")
+        parent = Tracker(None, "Default").open_study("bench", {})
+        arguments = (examples, "bench", torch.device("cpu"))
+        logged = Experiment(*arguments, folder / "logged", parent, extras, stop)  # type: ignore[arg-type]
+        dropped = Experiment(*arguments, folder / "dropped", DroppingStudy(), extras, stop)  # type: ignore[arg-type]
+        seconds: dict[str, list[list[float]]] = {"logged": [], "dropped": []}
+        for number in range(4):
+            for name, experiment in {"logged": logged, "dropped": dropped}.items():
+                trial = Trial(number=number, origin="baseline", settings=chosen)
+                steps = [step for step in experiment.run(trial) if step.kind == "training"]
+                seconds[name].append([step.metrics["duration"] for step in steps])
+    costs = []
+    for with_log, without in zip(seconds["logged"], seconds["dropped"], strict=True):  # the same batches, pair by pair
+        costs += [a / b - 1 for a, b in zip(with_log[5:], without[5:], strict=True)]
+    totals = [sum(a) / sum(b) - 1 for a, b in zip(seconds["logged"], seconds["dropped"], strict=True)]
+    print(
+        f"logging: median cost of an iteration {statistics.median(costs):+.2%} over {len(costs)} pairs; whole runs "
+        f"{', '.join(f'{cost:+.2%}' for cost in totals)} (wanted < 2 %)"
+    )
+
+
+class DroppingStudy:
+    """Stands where the parent run stands, and keeps nothing."""
+
+    def open_trial(self, *_: object) -> "DroppingRun":
+        return DroppingRun()
+
+
+class DroppingRun:
+    """Stands where a trial's run stands, and drops everything."""
+
+    link = ""
+
+    def __getattr__(self, _: str) -> Callable[..., None]:
+        return lambda *given, **named: None
+
+
+def large_corpus() -> None:
+    """13,000 utterances by repetition: memory of check and cache, and how soon a second start trains."""
+    from smart_tuner.speech import demo
+
+    with working_folder() as folder:
+        source = demo.build(folder, "en", lambda done, total: None)
+        big = folder / "big"
+        (big / "wavs").mkdir(parents=True)
+        rows = (source / "metadata.csv").read_text(encoding="utf-8").splitlines()
+        with (big / "metadata.csv").open("w", encoding="utf-8") as metadata:
+            for number in range(13_000):
+                name, text, _ = rows[number % len(rows)].split("|")
+                os.link(source / "wavs" / f"{name}.wav", big / "wavs" / f"u{number:05d}.wav")
+                metadata.write(f"u{number:05d}|{text}|{text}\n")
+        program = [sys.executable, str(ROOT / "smart_tuner_main.py")]
+        started = time.perf_counter()
+        subprocess.run([*program, "--mode", "check", "--data", "big"], check=True, capture_output=True)
+        checked = time.perf_counter() - started
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        train = [*program, "--mode", "train", "--data", "big", "--preset", "demo", "--budget", "3it", "--study"]
+        first = [first_iteration_seconds([*train, f"s{start}"]) for start in range(3)]
+        print(
+            f"large corpus: 13,000 utterances checked and cached in {checked:.0f} s, largest process {memory:.2f} GiB "
+            f"(wanted < 2 GB); later starts reach iteration 1 after {', '.join(f'{one:.1f}' for one in first)} s "
+            "(wanted < 15)"
+        )
+
+
+def first_iteration_seconds(command: list[str]) -> float:
+    """Time from the start of the program to the line about its first iteration."""
+    started = time.perf_counter()
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            if "iteration 1 " in line:
+                seconds = time.perf_counter() - started
+                run.stdout.read()
+                return seconds
+    raise RuntimeError(f"{command} never reached its first iteration")
+
+
+def gpu() -> None:
+    """Published sizes, batch 64, bf16 and fp32: real frames a second and peak memory, LJSpeech's lengths."""
+    if not torch.cuda.is_available():
+        print("gpu: none here")
+        return
+    random = np.random.default_rng(0)
+    spread = random.beta(4, 2.1, 64)  # mean 566 / 870 of the longest, LJSpeech's shape
+    frames = [int(one) for one in np.clip(spread / spread.mean() * LJSPEECH_MEAN, 100, LJSPEECH_LONGEST)]
+    batch = synthetic_batch(64, [*sorted(frames)[:-1], LJSPEECH_LONGEST], 100, "cuda")
+    for precision in (torch.float32, torch.bfloat16):
+        model = Tacotron2(Sizes()).cuda()
+        torch.cuda.reset_peak_memory_stats()
+        seconds = []
+        for _ in range(8):
+            torch.cuda.synchronize()
+            started = time.perf_counter()
+            model.zero_grad()
+            with torch.autocast("cuda", precision, enabled=precision is not torch.float32):
+                predicted = model(*batch)
+            losses = training_losses(predicted, batch[1], batch[2], batch[3], r=1, weights=LossWeights(guide=1.0))
+            losses["loss"].backward()
+            torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - started)
+        median, memory = statistics.median(seconds[3:]), torch.cuda.max_memory_allocated() / 2**30
+        speed = sum(batch[3].tolist()) / median
+        name = f"{torch.cuda.get_device_name()}, {str(precision).removeprefix('torch.')}"
+        print(f"gpu: {name}, batch 64: {speed:,.0f} real frames/s, {median:.3f} s an iteration, peak {memory:.1f} GiB")
+
+
+BENCHMARKS = {
+    "help": help_time,
+    "fast_pass": fast_pass,
+    "logging": logging_cost,
+    "large_corpus": large_corpus,
+    "gpu": gpu,
+}
+
+if __name__ == "__main__":
+    for chosen_name in sys.argv[1:] or BENCHMARKS:
+        BENCHMARKS[chosen_name]()
