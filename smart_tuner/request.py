@@ -52,7 +52,7 @@ class Request:
         return self.again([] if named else ["--study", study])
 
     def again(self, added: list[str], instead: dict[str, str] | None = None) -> str:
-        """This command line with words added at its end, or replaced."""
+        """The command line as it was given, with words added at its end, or replaced."""
         program = ["python3", sys.argv[0]] if sys.argv[0].endswith(".py") else [Path(sys.argv[0]).name]
         return shlex.join([*program, *((instead or {}).get(word, word) for word in sys.argv[1:]), *added])
 

@@ -101,12 +101,9 @@ class TrainStudy:
         failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
         seed = self.settings.hparams.seed + done
         again = any(trial.user_attrs.get("seed") == seed for trial in failed)
-        for waiting in self.study.get_trials(
-            deepcopy=False, states=(TrialState.WAITING,)
-        ):  # left by a kill in this method
-            self.study.tell(waiting.number, state=TrialState.FAIL)
         attributes = {"trial.origin": "retried" if again else "replicate" if done else "baseline", "seed": seed}
-        self.study.enqueue_trial({}, user_attrs=attributes)  # so that a trial never exists without them
+        if not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):  # or a kill left it waiting
+            self.study.enqueue_trial({}, user_attrs=attributes)  # so that a trial never exists without them
         asked = self.study.ask()
         return self.study.get_trials(deepcopy=False)[asked.number]
 

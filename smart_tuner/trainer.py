@@ -69,13 +69,13 @@ class Exhibit:
 def choose_device(name: str) -> torch.device:
     """auto: the first GPU if there is one. Raises SettingsError for a GPU that is not there."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     index = int(name.partition(":")[2] or 0)
     if name.startswith("cuda") and index >= torch.cuda.device_count():
         raise SettingsError(
             f"--device {name}: torch sees {torch.cuda.device_count()} CUDA device(s) here; auto or cpu always work."
         )
-    return torch.device(name)
+    return torch.device("cpu") if name == "cpu" else torch.device("cuda", index)
 
 
 def leave_a_core(device: torch.device) -> None:

@@ -3,6 +3,7 @@
 Needs numpy and torch only: the training loop runs where no audio library is installed.
 """
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,10 +102,17 @@ def load(examples: Sequence[Example], batches: list[list[int]], device: torch.de
         collate_fn=collate,
         num_workers=2 if gpu else 0,
         pin_memory=gpu,
+        worker_init_fn=_leave_signals_to_parent,
         generator=torch.Generator(),  # or the loader would draw from the generator that dropout uses
     )
     for batch in loader:
         yield batch.to(device)
+
+
+def _leave_signals_to_parent(_: int) -> None:
+    """A worker process inherits the parent's handlers; it shall neither answer Ctrl-C nor refuse to be ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def validation_batches(examples: Sequence[Example], size: int = 16) -> list[list[int]]:
