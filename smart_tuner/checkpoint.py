@@ -56,7 +56,9 @@ def read(path: Path) -> Snapshot:
     try:
         snapshot = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as problem:
-        raise CheckpointError(f"The checkpoint {path} cannot be read: {str(problem).splitlines()[0]}") from problem
+        raise CheckpointError(
+            f"The checkpoint {path} cannot be read ({str(problem).splitlines()[0]}); remove it to begin again."
+        ) from problem
     except Exception as problem:  # pickle's errors have no common base but Exception
         raise CheckpointError(f"The file {path} is no checkpoint: {type(problem).__name__}.") from problem
     if not isinstance(snapshot, dict) or snapshot.get("format") != FORMAT:

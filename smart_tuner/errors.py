@@ -9,9 +9,10 @@ SmartTunerError
 │   ├── TrialStopped          the health of the training says stop
 │   └── Interrupted           the user says stop; the trial can go on later
 └── Fault                     a trial ended by a breakage that has a name
-    ├── CheckpointError       a checkpoint cannot be written or read
-    ├── TrackingError         the tracking store does not take what it is given
-    └── OutOfMemoryError      the device has no memory left for a batch
+    ├── OutOfMemoryError      the device has no memory left for a batch
+    └── Outage                a breakage around the training: once it is mended, the trial goes on from its checkpoint
+        ├── CheckpointError   a checkpoint cannot be written or read
+        └── TrackingError     the tracking store does not take what it is given
 Anything else is a bug and stops the program loudly.
 """
 
@@ -60,13 +61,17 @@ class Fault(SmartTunerError):
     """A breakage that belongs to one trial."""
 
 
-class CheckpointError(Fault):
+class OutOfMemoryError(Fault):
+    """The device is out of memory."""
+
+
+class Outage(Fault):
+    """The disk or a store failed, not the training."""
+
+
+class CheckpointError(Outage):
     """A checkpoint file failed."""
 
 
-class TrackingError(Fault):
+class TrackingError(Outage):
     """The tracking store failed."""
-
-
-class OutOfMemoryError(Fault):
-    """The device is out of memory."""

@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 
 from smart_tuner import checkpoint
-from smart_tuner.errors import Fault, Interrupted, TrialStopped
+from smart_tuner.errors import Fault, Interrupted, TrackingError, TrialStopped
 from smart_tuner.journal import Journal
 from smart_tuner.machine import Extras
 from smart_tuner.progress import Progress
 from smart_tuner.settings import Settings
 from smart_tuner.speech.corpus import Examples
 from smart_tuner.tracker import StudyRun, TrialRun
-from smart_tuner.trainer import Exhibit, Trainer
+from smart_tuner.trainer import Trainer
+from smart_tuner.validation import Exhibit
 
 ALIGNED = 0.5
 """alignment_score from which a model is worth listening to."""
@@ -90,6 +91,8 @@ class Experiment:
             run.close("KILLED", stopped_tags(verdict, folder), best(trainer))
             raise
         except Fault as fault:
+            if isinstance(fault, TrackingError):
+                trainer.save()
             run.close("FAILED", {"trial.state": "failed", "error": str(fault), "checkpoint": last_good(folder)})
             raise
         except BaseException as bug:  # named in the run, then raised again
@@ -147,7 +150,7 @@ class Artefacts:
     def validated(self, progress: Progress) -> None:
         """Plot the first validation and then evenly over the budget; speak once when the attention has formed."""
         last = progress.fraction >= 1
-        exhibit = self.trainer.exhibit
+        exhibit = self.trainer.validation.exhibit
         assert exhibit is not None  # a validation has just been
         due = int(progress.fraction * self.plots)
         if self.extras.plots and (due > self.drawn or progress.metrics["validation.step"] == 1):

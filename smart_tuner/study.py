@@ -1,7 +1,7 @@
 """Optuna: studies, their trials and what is concluded from them. The only file that imports optuna."""
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from smart_tuner.errors import Fault, StorageError, TrialStopped
+from smart_tuner.errors import Fault, Outage, StorageError, TrialStopped
 from smart_tuner.experiment import Trial
 from smart_tuner.progress import Progress
 from smart_tuner.settings import Settings
@@ -79,7 +79,7 @@ class TrainStudy:
         """The finished trials, in order."""
         return [_result(trial) for trial in self.study.get_trials(deepcopy=False, states=FINISHED)]
 
-    def run(self, trials: int, execute: Executor) -> Iterator[tuple[Trial, Progress | Result]]:
+    def run(self, trials: int, execute: Executor) -> Generator[tuple[Trial, Progress | Result]]:
         """Train until the study holds this many finished trials, yielding all progress and each trial's result.
 
         An interrupted trial stays open in Optuna (a closed one cannot be taken up again); the next call continues it.
@@ -120,6 +120,8 @@ class TrainStudy:
             live.set_user_attr("stop.reason", str(verdict))
             self.study.tell(frozen.number, state=TrialState.PRUNED)
             return
+        except Outage:
+            raise  # the trial stays open: it goes on when the disk or the store is back
         except Fault as fault:
             live.set_user_attr("error", str(fault))
             self.study.tell(frozen.number, state=TrialState.FAIL)

@@ -8,9 +8,10 @@ import json
 import logging
 import os
 import queue
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,16 @@ UI_ADDRESS = "http://127.0.0.1:5000"
 Image = NDArray[np.uint8]
 
 
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the store's failures into TrackingError; anything else is a bug and stays what it is."""
+    try:
+        yield
+    except (MlflowException, OSError) as problem:
+        kept = "the trial's metrics.jsonl keeps every metric, and the same command goes on and logs what is missing"
+        raise TrackingError(f"The tracking store failed: {_first_line(problem)} ({kept}).") from problem
+
+
 class Tracker:
     """The tracking store of a study."""
 
@@ -62,6 +73,7 @@ class Tracker:
             ) from problem
         self.uri, self.experiment = uri, experiment
 
+    @translated()
     def open_study(self, name: str, tags: Mapping[str, str]) -> "StudyRun":
         """The parent run of a study, made or found."""
         own = {"study.name": name, "study.role": "parent", **tags}
@@ -74,7 +86,7 @@ class Tracker:
         if found:
             run_id = str(found[0].info.run_id)
             for key in found[0].data.tags:
-                if key.startswith("stop."):  # why it was interrupted: it goes on now
+                if key == "error" or key.startswith("stop."):  # why it was left: it goes on now
                     self.client.delete_tag(run_id, key)
             self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
             self.client.update_run(run_id, status="RUNNING")
@@ -101,12 +113,14 @@ class StudyRun:
         self.tracker, self.run_id, self.name = tracker, run_id, name
         self.link = tracker.link("runs?workflowType=machine_learning")
 
+    @translated()
     def open_trial(self, number: int, tags: Mapping[str, str], journal: Journal, extras: Extras) -> "TrialRun":
         """The nested run of a trial, made or, after an interruption, found and gone on with."""
         own = {"mlflow.parentRunId": self.run_id, "study.name": self.name, "trial.number": str(number), **tags}
         run_id = self.tracker._open_run(f"trial-{number:04d}", own, ["mlflow.parentRunId", "trial.number"])
         return TrialRun(self.tracker, run_id, journal, extras)
 
+    @translated()
     def note(self, rows: Sequence[Mapping[str, str]], summary: str) -> None:
         """The parent's description: a sentence and a table of its trials, which link to their runs."""
         lines = [summary, ""]
@@ -115,12 +129,14 @@ class StudyRun:
             lines += ["| " + " | ".join(row.values()) + " |" for row in rows]
         self.tracker.client.set_tag(self.run_id, "mlflow.note.content", "\n".join(lines))
 
+    @translated()
     def trial_link(self, number: int) -> str:
         """Where a trial's run is in the UI."""
         condition = f"tags.`mlflow.parentRunId` = '{self.run_id}' and tags.`trial.number` = '{number}'"
         found = self.tracker.client.search_runs([self.tracker.experiment_id], condition, max_results=1)
         return self.tracker.link(f"runs/{found[0].info.run_id}") if found else ""
 
+    @translated()
     def close(self, status: str) -> None:
         """End the parent run as FINISHED, FAILED or KILLED."""
         self.tracker.client.set_terminated(self.run_id, status)
@@ -136,9 +152,8 @@ class TrialRun:
         self._written = {"training": written.get("iteration", 0.0), "validation": written.get("validation.step", 0.0)}
         self._has_best = "best.step" in written
         self._queue: queue.Queue[Entry | Callable[[], None] | None] = queue.Queue()
-        self._failure: Exception | None = None
-        self._thread = threading.Thread(target=self._write_all, name="tracker", daemon=True)
-        self._thread.start()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tracker")
+        self._writing: Future[None] = self._thread.submit(self._write_all)
         self._monitor = self._watch_system(bool(written), tracker.uri) if extras.system_metrics else None
         for entry in journal.kept:
             self._hand_over(entry)
@@ -153,15 +168,18 @@ class TrialRun:
         """Run a job that writes artefacts, in the tracker's thread, after what was logged so far."""
         self._queue.put(job)
 
+    @translated()
     def params(self, values: Mapping[str, Any]) -> None:
         """Log params; the same values may be logged again."""
         params = [Param(key, canonical(value)) for key, value in values.items()]
         self.client.log_batch(self.run_id, params=params)
 
+    @translated()
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
         self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in values.items()])
 
+    @translated()
     def dataset(self, name: str, digest: str, source: str, facts: Mapping[str, Any]) -> None:
         """Record the corpus that the run trains on."""
         profile = json.dumps(dict(facts))
@@ -169,6 +187,7 @@ class TrialRun:
         inputs = [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])]
         self.client.log_inputs(self.run_id, datasets=inputs)
 
+    @translated()
     def text(self, content: str, name: str) -> None:
         """Store a text as an artefact."""
         self.client.log_text(self.run_id, content, name)
@@ -184,20 +203,17 @@ class TrialRun:
     def close(self, status: str, tags: Mapping[str, str], best: Mapping[str, float] | None = None) -> None:
         """Write what is left and end the run. Raises TrackingError when something could not be written."""
         self._queue.put(None)
-        self._thread.join()
+        self._thread.shutdown()
         self.journal.close()
         if self._monitor is not None:
             self._monitor.finish()
         self._raise_failure()
-        try:
+        with translated():
             if best and not self._has_best:
                 step = int(best["best.step"])
                 self.client.log_batch(self.run_id, [Metric(key, value, now(), step) for key, value in best.items()])
             self.tags(tags)
             self.client.set_terminated(self.run_id, status)
-        except (MlflowException, OSError) as problem:
-            self._failure = problem
-            self._raise_failure()
 
     def _watch_system(self, again: bool, uri: str | None) -> SystemMetricsMonitor:
         monitor = SystemMetricsMonitor(self.run_id, resume_logging=again, tracking_uri=uri)
@@ -213,25 +229,22 @@ class TrialRun:
     def _write_all(self) -> None:
         """The thread: collect points for some seconds or until a write is full, then write them in one transaction."""
         points: list[Metric] = []
-        try:
-            while True:
-                try:
-                    item = self._queue.get(timeout=SECONDS_PER_WRITE if points else None)
-                except queue.Empty:
-                    points = self._write(points)
-                    continue
-                if isinstance(item, Entry):
-                    points += self._points(item)
-                    due = points[-1].timestamp - points[0].timestamp >= SECONDS_PER_WRITE * 1000
-                    if due or len(points) + len(item.progress.metrics) > POINTS_PER_WRITE:
-                        points = self._write(points)
-                    continue
+        while True:
+            try:
+                item = self._queue.get(timeout=SECONDS_PER_WRITE if points else None)
+            except queue.Empty:
                 points = self._write(points)
-                if item is None:
-                    return
-                item()
-        except Exception as problem:  # noqa: BLE001  # handed to the training thread, which raises it from log or close
-            self._failure = problem
+                continue
+            if isinstance(item, Entry):
+                points += self._points(item)
+                due = points[-1].timestamp - points[0].timestamp >= SECONDS_PER_WRITE * 1000
+                if due or len(points) + len(item.progress.metrics) > POINTS_PER_WRITE:
+                    points = self._write(points)
+                continue
+            points = self._write(points)
+            if item is None:
+                return
+            item()
 
     def _points(self, entry: Entry) -> list[Metric]:
         progress = entry.progress
@@ -244,12 +257,10 @@ class TrialRun:
         return []
 
     def _raise_failure(self) -> None:
-        """Raise what the thread failed with: TrackingError for the store's failures, anything else as it is."""
-        if isinstance(self._failure, MlflowException | OSError):
-            kept = "every metric is kept in the trial's metrics.jsonl, and the same command logs what is missing"
-            raise TrackingError(f"The tracking store failed: {_first_line(self._failure)} ({kept}).") from self._failure
-        if self._failure is not None:
-            raise self._failure
+        """Raise what the thread failed with, if it did."""
+        if self._writing.done():
+            with translated():
+                self._writing.result()
 
 
 def canonical(value: Any) -> str:

@@ -1,7 +1,7 @@
 """--mode train: full-length trials of known hyperparameters, from the corpus to the last line in the terminal."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 
 import torch
@@ -46,8 +46,8 @@ def run(request: Request, console: Console) -> int:
         source = str(request.data[0].resolve()) if request.data else "built-in demo corpus"
         experiment = Experiment(examples, source, device, folder, parent, extras, stop)
         try:
-            with closing(parent, study):
-                follow(study.run(request.trials, experiment.run), console)
+            with noted(parent, study), closing(study.run(request.trials, experiment.run)) as events:
+                follow(events, console)
         except Interrupted as verdict:
             console.say("Stopped", str(verdict))
             console.say("Continue", request.continuation(name))
@@ -134,7 +134,7 @@ def follow(events: Iterator[tuple[Trial, Progress | Result]], console: Console) 
 
 
 @contextmanager
-def closing(parent: StudyRun, study: TrainStudy) -> Iterator[None]:
+def noted(parent: StudyRun, study: TrainStudy) -> Iterator[None]:
     """Note the trials in the study's parent run and end it, with the status of how the work ended."""
     status = "FAILED"
     try:

@@ -12,22 +12,17 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from model import alignment
-from model.lengths import decoder_steps
-from model.losses import LossWeights, gate_losses, taco_losses, training_losses
-from model.tacotron2 import Prediction, Tacotron2
+from model.losses import LossWeights, training_losses
+from model.tacotron2 import Tacotron2
 from smart_tuner import checkpoint
 from smart_tuner.errors import CheckpointError, OutOfMemoryError, SettingsError, TrialStopped
 from smart_tuner.progress import Progress
 from smart_tuner.settings import Hparams, Settings
-from smart_tuner.speech.batches import Batch, Example, fill_ratio, load, plan_epoch, validation_batches
+from smart_tuner.speech.batches import Batch, Example, fill_ratio, load, plan_epoch
+from smart_tuner.validation import Validation, frozen
 
-VALIDATION_SEED = 20170701
-"""Seed of the prenet's dropout in validation: the same in every trial, so that trials compare."""
-FEWEST_TOKENS = 20
-"""Shorter texts are narrower than the alignment score's band."""
 MOST_SKIPPED_IN_A_ROW = 30
 """fp16 only: so many overflows in a row are no search for the loss scale any more (2 ** 30 from the first scale)."""
 
@@ -51,19 +46,6 @@ class Position:
     skipped: int = 0
     """Optimizer steps that fp16 overflows left out."""
     skipped_in_a_row: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exhibit:
-    """One validation utterance to look at and listen to."""
-
-    name: str
-    tokens: NDArray[np.int64]
-    target_MF: NDArray[np.float32]
-    predicted_MF: NDArray[np.float32]
-    gate_T: NDArray[np.float32]
-    """Stop probability per decoder step."""
-    attention_TN: NDArray[np.float32]
 
 
 def choose_device(name: str) -> torch.device:
@@ -119,7 +101,7 @@ class Trainer:
     ) -> None:
         hparams = settings.hparams
         self.settings, self.hparams, self.symbols, self.device, self.folder = settings, hparams, symbols, device, folder
-        self.train, self.validation = train, validation
+        self.train, self.validation = train, Validation(validation, hparams.reduction_factor)
         self.frames = [example.frames for example in train]
         torch.manual_seed(hparams.seed)
         self.model = Tacotron2(settings.sizes(len(symbols)))
@@ -144,7 +126,6 @@ class Trainer:
         self.epoch_iterations = len(train) // hparams.batch_size
         self.iterations = settings.budget.iterations(hparams.batch_size, self.epoch_iterations)
         self.position = Position()
-        self.exhibit: Exhibit | None = None
         self._best: checkpoint.Snapshot | None = None
         self._saved_at = self._ticked_at = time.perf_counter()
 
@@ -237,7 +218,7 @@ class Trainer:
         """Free-running log-mel spectrogram (M, F) of a text's symbols."""
         steps = max(1, most_frames // self.hparams.reduction_factor)
         tokens_BN = torch.from_numpy(tokens)[None].to(self.device)
-        with self._frozen():
+        with frozen(self.model, self.device):
             predicted = self.model.infer(tokens_BN, torch.tensor([len(tokens)], device=self.device), max_steps=steps)
         end = int((predicted.refined_BMF[0] != 0).any(0).sum())
         return predicted.refined_BMF[0, :, :end].cpu().numpy()
@@ -287,18 +268,10 @@ class Trainer:
             position.iteration % self.hparams.validation_freq == 0 or at_the_end
         )
 
-    @torch.no_grad()
     def _validate(self) -> Progress:
-        position, columns = self.position, []
-        shown = self._shown()
-        with out_of_memory_is_a_fault(self.hparams), self._frozen():
-            plan = validation_batches(self.validation)
-            for indices, batch in zip(plan, load(self.validation, plan, self.device), strict=True):
-                predicted = self.model(batch.tokens_BN, batch.tokens_B, batch.mels_BMF, batch.frames_B)
-                columns.append(measure(predicted, batch, self.hparams.reduction_factor))
-                if shown in indices:
-                    self.exhibit = self._keep(predicted, batch, indices.index(shown), self.validation[shown])
-        metrics = summarise({name: torch.cat([column[name] for column in columns]) for name in columns[0]})
+        position = self.position
+        with out_of_memory_is_a_fault(self.hparams):
+            metrics = self.validation.run(self.model, self.device)
         loss, step = metrics["validation.loss"], position.iteration
         if not math.isfinite(loss):
             sentence = f"Stopped at iteration {step}: validation.loss is not finite ({loss:g})."
@@ -309,36 +282,6 @@ class Trainer:
             self._best = self._snapshot()
         self._tick()
         return self._progress("validation", {**metrics, "validation.step": float(position.validations)})
-
-    @contextmanager
-    def _frozen(self) -> Iterator[None]:
-        """Eval mode with a fixed seed; training's mode and random state are as before afterwards."""
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(VALIDATION_SEED)
-            self.model.eval()
-            yield
-            self.model.train()
-
-    def _shown(self) -> int:
-        """Index of the utterance to exhibit: longer than three quarters of the fixed choice, to show something."""
-        order = [index for batch in validation_batches(self.validation) for index in batch]
-        return order[len(order) * 3 // 4]
-
-    def _keep(self, predicted: Prediction, batch: Batch, row: int, example: Example) -> Exhibit:
-        tokens, frames = len(example.tokens), example.frames
-        steps = -(-frames // self.hparams.reduction_factor)
-
-        def array(tensor: Tensor) -> NDArray[np.float32]:
-            return tensor.float().cpu().numpy()
-
-        return Exhibit(
-            name=example.name,
-            tokens=example.tokens,
-            target_MF=array(batch.mels_BMF[row, :, :frames]),
-            predicted_MF=array(predicted.refined_BMF[row, :, :frames]),
-            gate_T=array(predicted.gate_BT[row, :steps].sigmoid()),
-            attention_TN=array(predicted.attention_BTN[row, :steps, :tokens]),
-        )
 
     def _progress(self, kind: Literal["training", "validation"], metrics: dict[str, float]) -> Progress:
         finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
@@ -379,30 +322,3 @@ def out_of_memory_is_a_fault(hparams: Hparams) -> Iterator[None]:
         raise OutOfMemoryError(
             f"The GPU has no memory left at hparams.batch_size {hparams.batch_size}; try half of it. ({problem})"
         ) from problem
-
-
-def measure(predicted: Prediction, batch: Batch, r: int) -> dict[str, Tensor]:
-    """What validation needs of each utterance: columns of shape (B,)."""
-    tokens_B, steps_B, attention = batch.tokens_B, decoder_steps(batch.frames_B, r), predicted.attention_BTN
-    first, second = alignment.gate_moments(predicted.gate_BT, steps_B)
-    return {
-        "loss": taco_losses(predicted, batch.mels_BMF, batch.frames_B) + gate_losses(predicted.gate_BT, steps_B, 1.0),
-        "alignment_score": alignment.alignment_score(attention, steps_B, tokens_B),
-        "attention_entropy": alignment.attention_entropy(attention, steps_B, tokens_B),
-        "attention_focus": alignment.attention_focus(attention, steps_B),
-        "attention_coverage": alignment.attention_coverage(attention, steps_B, tokens_B),
-        "gate_first": first,
-        "gate_second": second,
-        "tokens": tokens_B,
-    }
-
-
-def summarise(columns: dict[str, Tensor]) -> dict[str, float]:
-    """Validation metrics from each utterance's columns (B,), by the contract."""
-    long_enough = columns.pop("tokens") >= FEWEST_TOKENS
-    if long_enough.any():
-        columns["alignment_score"] = columns["alignment_score"][long_enough]
-    mean = {name: column.double().mean().item() for name, column in columns.items()}
-    gate_mean, second = mean.pop("gate_first"), mean.pop("gate_second")
-    mean |= {"gate_mean": gate_mean, "gate_std": math.sqrt(max(0.0, second - gate_mean**2))}
-    return {f"validation.{name}": value for name, value in mean.items()}

@@ -1,0 +1,115 @@
+"""Validation: the same utterances every time, in eval mode and fp32, measured by the metrics contract."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model import alignment
+from model.lengths import decoder_steps
+from model.losses import gate_losses, taco_losses
+from model.tacotron2 import Prediction, Tacotron2
+from smart_tuner.speech.batches import Batch, Example, load, validation_batches
+
+SEED = 20170701
+"""Seed of the prenet's dropout in validation: the same in every trial, so that trials compare."""
+FEWEST_TOKENS = 20
+"""Shorter texts are narrower than the alignment score's band."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhibit:
+    """One validation utterance to look at and listen to."""
+
+    name: str
+    tokens: NDArray[np.int64]
+    target_MF: NDArray[np.float32]
+    predicted_MF: NDArray[np.float32]
+    gate_T: NDArray[np.float32]
+    """Stop probability per decoder step."""
+    attention_TN: NDArray[np.float32]
+
+
+class Validation:
+    """A fixed choice of utterances, and how a model does on them."""
+
+    def __init__(self, examples: list[Example], reduction_factor: int) -> None:
+        self.examples, self.reduction_factor = examples, reduction_factor
+        self.plan = validation_batches(examples)
+        order = [index for batch in self.plan for index in batch]
+        self.shown = order[len(order) * 3 // 4]  # longer than three quarters of them, so that it shows something
+        self.exhibit: Exhibit | None = None
+
+    @torch.no_grad()
+    def run(self, model: Tacotron2, device: torch.device) -> dict[str, float]:
+        """The validation.* metrics of a model, teacher-forced; keeps the exhibit."""
+        columns = []
+        with frozen(model, device):
+            for indices, batch in zip(self.plan, load(self.examples, self.plan, device), strict=True):
+                predicted = model(batch.tokens_BN, batch.tokens_B, batch.mels_BMF, batch.frames_B)
+                columns.append(measure(predicted, batch, self.reduction_factor))
+                if self.shown in indices:
+                    self.exhibit = self._keep(predicted, batch, indices.index(self.shown))
+        return summarise({name: torch.cat([column[name] for column in columns]) for name in columns[0]})
+
+    def _keep(self, predicted: Prediction, batch: Batch, row: int) -> Exhibit:
+        example = self.examples[self.shown]
+        tokens, frames = len(example.tokens), example.frames
+        steps = -(-frames // self.reduction_factor)
+
+        def array(tensor: Tensor) -> NDArray[np.float32]:
+            return tensor.float().cpu().numpy()
+
+        return Exhibit(
+            name=example.name,
+            tokens=example.tokens,
+            target_MF=array(batch.mels_BMF[row, :, :frames]),
+            predicted_MF=array(predicted.refined_BMF[row, :, :frames]),
+            gate_T=array(predicted.gate_BT[row, :steps].sigmoid()),
+            attention_TN=array(predicted.attention_BTN[row, :steps, :tokens]),
+        )
+
+
+@contextmanager
+def frozen(model: Tacotron2, device: torch.device) -> Iterator[None]:
+    """Eval mode with a fixed seed; the model's mode and the random state are as before afterwards."""
+    was_training = model.training
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(SEED)
+        model.eval()
+        try:
+            yield
+        finally:
+            model.train(was_training)
+
+
+def measure(predicted: Prediction, batch: Batch, r: int) -> dict[str, Tensor]:
+    """What validation needs of each utterance: columns of shape (B,)."""
+    tokens_B, steps_B, attention = batch.tokens_B, decoder_steps(batch.frames_B, r), predicted.attention_BTN
+    first, second = alignment.gate_moments(predicted.gate_BT, steps_B)
+    return {
+        "loss": taco_losses(predicted, batch.mels_BMF, batch.frames_B) + gate_losses(predicted.gate_BT, steps_B, 1.0),
+        "alignment_score": alignment.alignment_score(attention, steps_B, tokens_B),
+        "attention_entropy": alignment.attention_entropy(attention, steps_B, tokens_B),
+        "attention_focus": alignment.attention_focus(attention, steps_B),
+        "attention_coverage": alignment.attention_coverage(attention, steps_B, tokens_B),
+        "gate_first": first,
+        "gate_second": second,
+        "tokens": tokens_B,
+    }
+
+
+def summarise(columns: dict[str, Tensor]) -> dict[str, float]:
+    """Validation metrics from each utterance's columns (B,), by the contract."""
+    long_enough = columns.pop("tokens") >= FEWEST_TOKENS
+    if long_enough.any():
+        columns["alignment_score"] = columns["alignment_score"][long_enough]
+    mean = {name: column.double().mean().item() for name, column in columns.items()}
+    gate_mean, second = mean.pop("gate_first"), mean.pop("gate_second")
+    mean |= {"gate_mean": gate_mean, "gate_std": math.sqrt(max(0.0, second - gate_mean**2))}
+    return {f"validation.{name}": value for name, value in mean.items()}
