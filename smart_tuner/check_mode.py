@@ -31,7 +31,7 @@ def run(request: Request, console: Console) -> int:
         )
         return 1
     console.say("Verdict", "fit for training", STYLES["good"])
-    console.say("Next", request.again([], {"check": "train", "--mode=check": "--mode=train"}))
+    console.say("Next", request.again(mode="train"))
     return 0
 
 

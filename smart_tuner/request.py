@@ -46,15 +46,18 @@ class Request:
             return None
         return "ru" if self.settings.speech.language == "ru" else "en"
 
-    def continuation(self, study: str) -> str:
-        """The command line that goes on with a study."""
-        named = any(word == "--study" or word.startswith("--study=") for word in sys.argv)
-        return self.again([] if named else ["--study", study])
-
-    def again(self, added: list[str], instead: dict[str, str] | None = None) -> str:
-        """The command line as it was given, with words added at its end, or replaced."""
+    def again(self, **changed: str) -> str:
+        """The command line as it was given, but for the options named: what to type next."""
+        options = {f"--{name}" for name in changed}
+        kept, words = [], iter(sys.argv[1:])
+        for word in words:
+            if word in options:
+                next(words, None)  # its value
+            elif word.partition("=")[0] not in options:
+                kept.append(word)
         program = ["python3", sys.argv[0]] if sys.argv[0].endswith(".py") else [Path(sys.argv[0]).name]
-        return shlex.join([*program, *((instead or {}).get(word, word) for word in sys.argv[1:]), *added])
+        added = [text for name, value in changed.items() for text in (f"--{name}", value)]
+        return shlex.join([*program, *kept, *added])
 
 
 def load_settings(

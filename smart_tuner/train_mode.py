@@ -50,7 +50,7 @@ def run(request: Request, console: Console) -> int:
                 follow(events, console)
         except Interrupted as verdict:
             console.say("Stopped", str(verdict))
-            console.say("Continue", request.continuation(name))
+            console.say("Continue", request.again(study=name))
             return stop.exit_code
     conclude(request, console, name, study, tracker, parent)
     return 0
@@ -187,5 +187,5 @@ def conclude(
     command = tracker.ui_command()
     console.say("See", f"{command}, then open {parent.link}" if command else parent.link)
     if summary.best is not None and len(results) < 3:
-        again = request.again(["--trials", "3", "--study", name])
+        again = request.again(trials="3", study=name)
         console.say("Next", f"how much luck is in it: two more trials with other seeds, {again}")
