@@ -1,9 +1,14 @@
 """Location-sensitive attention (Chorowski et al., 1506.07503), with the parameter names of the published Tacotron 2.
 
-B utterances, N tokens, E encoder width, A attention width, H width of the attention LSTM.
+B utterances, N tokens, A attention width, I = 2 * kernel inputs of the location's linear map.
 """
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn import functional as F
 
 from model.sizes import Sizes
 
@@ -59,3 +64,87 @@ class Attention(nn.Module):
         self.memory_layer = LinearNorm(sizes.symbols_embedding_dim, sizes.attention_dim, bias=False, gain="tanh")
         self.v = LinearNorm(sizes.attention_dim, 1, bias=False)
         self.location_layer = LocationLayer(sizes)
+
+
+class AdditiveScores:
+    """`v . tanh(query + location(history) + keys)` for every step of one forward pass. Make a new one for each pass.
+
+    A step keeps its query and history only; the features (B, N, A) are computed again in the backward pass, for kept
+    they would be most of the memory that a training takes. The gradients of keys and weights gather in one tensor each.
+    """
+
+    def __init__(self, attention: Attention, keys_BNA: Tensor) -> None:
+        self.sums = _Sums()
+        location_AI = attention.location_layer.combined_weight().to(keys_BNA.dtype)
+        v_A = attention.v.linear_layer.weight[0].to(keys_BNA.dtype)
+        self.shared: tuple[Tensor, Tensor, Tensor] = _Shared.apply(  # type: ignore[no-untyped-call]
+            keys_BNA, location_AI, v_A, self.sums
+        )
+
+    def __call__(self, query_BA: Tensor, history_B2N: Tensor) -> Tensor:
+        """Scores (B, N) from a query (B, A) and a history (B, 2, N): the last weights and their running sum."""
+        keys_BNA, location_AI, v_A = self.shared
+        history_B2N = history_B2N.to(keys_BNA.dtype)
+        scores: Tensor = _Score.apply(query_BA, history_B2N, keys_BNA, location_AI, v_A, self.sums)  # type: ignore[no-untyped-call]
+        return scores
+
+
+class _Sums:
+    """Gradients of keys, location map and v, summed over the steps so far."""
+
+    def __init__(self) -> None:
+        self.tensors: list[Tensor] | None = None
+
+    def add(self, parts: list[Tensor]) -> None:
+        precise = torch.promote_types(parts[0].dtype, torch.float32)  # hundreds of steps are too many for a half sum
+        if self.tensors is None:
+            self.tensors = [part.to(precise) for part in parts]
+        else:
+            for total, part in zip(self.tensors, parts, strict=True):
+                total += part
+
+
+def _features(query: Tensor, history: Tensor, keys: Tensor, location: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (B, N, A), and the windows (B, N, I) of the history around each token that they are made from."""
+    kernel = location.shape[1] // 2
+    padded = F.pad(history, (kernel // 2, kernel // 2))
+    windows = padded.unfold(2, kernel, 1).transpose(1, 2).flatten(2)
+    return (windows @ location.t()).add_(query[:, None]).add_(keys).tanh_(), windows
+
+
+class _Score(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, history: Tensor, keys: Tensor, location: Tensor, v: Tensor, sums: _Sums
+    ) -> Tensor:
+        ctx.sums = sums
+        ctx.save_for_backward(query, history, keys, location, v)
+        return _features(query, history, keys, location)[0] @ v
+
+    @staticmethod
+    def backward(ctx: Any, gradient_BN: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
+        query, history, keys, location, v = ctx.saved_tensors
+        features, windows = _features(query, history, keys, location)
+        v_part = gradient_BN.flatten() @ features.flatten(0, 1)
+        inner = (1 - features.square()).mul_(gradient_BN[:, :, None] * v)
+        location_part = inner.flatten(0, 1).t() @ windows.flatten(0, 1)
+        ctx.sums.add([inner, location_part, v_part])
+        kernel, tokens = location.shape[1] // 2, history.shape[2]
+        spread = F.fold((inner @ location).transpose(1, 2), (1, tokens + kernel - 1), (1, kernel)).squeeze(2)
+        return inner.sum(1), spread.narrow(2, kernel // 2, tokens), None, None, None, None
+
+
+class _Shared(Function):
+    """Passes keys and weights on; in the backward pass it runs after every step's node, when the sums are complete."""
+
+    @staticmethod
+    def forward(ctx: Any, keys: Tensor, location: Tensor, v: Tensor, sums: _Sums) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.sums, ctx.dtype = sums, keys.dtype
+        ctx.set_materialize_grads(False)
+        return keys.view_as(keys), location.view_as(location), v.view_as(v)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor | None) -> tuple[Tensor, Tensor, Tensor, None]:
+        keys, location, v = (total.to(ctx.dtype) for total in ctx.sums.tensors)
+        ctx.sums.tensors = None  # a second backward pass through the same graph starts afresh
+        return keys, location, v, None

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.attention import Attention, LinearNorm
+from model.attention import AdditiveScores, Attention, LinearNorm
 from model.recurrent import StepwiseLinear
 from model.sizes import Sizes
 
@@ -52,15 +52,14 @@ class AttentionLoop:
 
     def __init__(self, decoder: "Decoder", memory_BNE: Tensor, padding_BN: Tensor) -> None:
         cell, attention = decoder.attention_rnn, decoder.attention_layer
-        self.attention, self.memory, self.padding = attention, memory_BNE, padding_BN
+        self.memory, self.padding = memory_BNE, padding_BN
         self.dropout = decoder.sizes.attention_dropout if decoder.training else 0.0
-        self.keys_BNA = attention.memory_layer(memory_BNE)
-        compute = self.keys_BNA.dtype  # what autocast chose
+        keys_BNA = attention.memory_layer(memory_BNE)
+        compute = keys_BNA.dtype  # what autocast chose
         feedback = torch.cat([cell.weight_ih[:, decoder.sizes.prenet_dim :], cell.weight_hh], dim=1)
         self.feedback = StepwiseLinear(feedback, compute)
         self.query = StepwiseLinear(attention.query_layer.linear_layer.weight, compute)
-        self.location_AI = attention.location_layer.combined_weight().to(compute)
-        self.kernel = decoder.sizes.attention_location_kernel_size
+        self.scores = AdditiveScores(attention, keys_BNA)
         batch, tokens, width = memory_BNE.shape
         self.hidden_BH = cell.weight_hh.new_zeros(batch, cell.hidden_size)  # the state keeps the parameters' precision
         self.cell_BH = torch.zeros_like(self.hidden_BH)
@@ -74,20 +73,11 @@ class AttentionLoop:
         enter, forget, candidate, leave = gates.chunk(4, dim=1)
         self.cell_BH = forget.sigmoid() * self.cell_BH + enter.sigmoid() * candidate.tanh()
         self.hidden_BH = F.dropout(leave.sigmoid() * self.cell_BH.tanh(), self.dropout)
-        weights_BN = self._weights(self.query(self.hidden_BH))
+        scores_BN = self.scores(self.query(self.hidden_BH), self.history_B2N).to(self.hidden_BH.dtype)
+        weights_BN = F.softmax(scores_BN.masked_fill(self.padding, float("-inf")), dim=1)  # padding gets exactly 0
         self.context_BE = torch.bmm(weights_BN[:, None].to(self.memory.dtype), self.memory).squeeze(1)
         self.history_B2N = torch.stack([weights_BN, self.history_B2N[:, 1] + weights_BN], dim=1)
         return self.hidden_BH, self.context_BE, weights_BN
-
-    def _weights(self, query_BA: Tensor) -> Tensor:
-        """Attention weights (B, N) of this step; padded tokens get exactly 0."""
-        margin = self.kernel // 2
-        windows_B2NK = F.pad(self.history_B2N, (margin, margin)).unfold(2, self.kernel, 1)
-        windows_BNI = windows_B2NK.transpose(1, 2).flatten(2).to(self.location_AI.dtype)
-        location_BNA = F.linear(windows_BNI, self.location_AI)  # a convolution, which is slow for so few channels
-        features_BNA = torch.tanh(query_BA[:, None] + location_BNA + self.keys_BNA)
-        energies_BN = self.attention.v(features_BNA).squeeze(2).to(self.history_B2N.dtype)
-        return F.softmax(energies_BN.masked_fill(self.padding, float("-inf")), dim=1)
 
 
 class Decoder(nn.Module):

@@ -121,6 +121,8 @@ def _analyse_one(job: tuple[Path, Path], speech: Speech) -> AudioFacts | str:
         mel, facts = analyse(path, speech)
     except AudioFileError as problem:
         return str(problem)
+    except OSError as problem:
+        return f"unreadable ({problem.strerror})"
     part = target.with_suffix(".part")
     with part.open("wb") as file:
         np.save(file, mel)

@@ -1,5 +1,6 @@
 """A voice corpus as listed: rows of audio file and text, their split, and the examples that training reads."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -80,12 +81,17 @@ def read(sources: Sequence[Path], settings: Settings) -> Corpus:
     ]
     train, validation = split if len(split) == 2 else _split(split[0], settings)
     return Corpus(
-        name=sources[0].resolve().stem,
+        name=_corpus_name(sources[0].resolve()),
         language=language,
         symbols=SymbolTable.of(language),
         train=train,
         validation=validation,
     )
+
+
+def _corpus_name(source: Path) -> str:
+    """The folder's or the list's name, in characters that suit a folder name and a command line."""
+    return re.sub(r"[^\w.-]+", "-", source.name if source.is_dir() else source.stem)
 
 
 Row = tuple[str, Path, str, str]
