@@ -51,16 +51,22 @@ def translated() -> Iterator[None]:
         raise TrackingError(f"The tracking store failed: {_first_line(problem)} ({kept}).") from problem
 
 
+def refuse_leftovers(uri: str | None) -> None:
+    """Raise StorageError for files that break MLflow's default store."""
+    leftover = next(Path("mlruns").glob("*/meta.yaml"), None) if uri is None else None
+    if leftover is not None:
+        raise StorageError(
+            f"{leftover} is left over from MLflow's old file store and breaks MLflow 3; move the folder mlruns away "
+            "(or name another store with --tracking-uri)."
+        )
+
+
 class Tracker:
     """The tracking store of a study."""
 
     def __init__(self, uri: str | None, experiment: str) -> None:
         """Open or create the store and the experiment. Raises StorageError when the store cannot be used."""
-        if uri is None and (leftover := next(Path("mlruns").glob("*/meta.yaml"), None)):
-            raise StorageError(
-                f"{leftover} is left over from MLflow's old file store and breaks MLflow 3; move the folder mlruns "
-                "away (or name another store with --tracking-uri)."
-            )
+        refuse_leftovers(uri)
         if uri is not None:
             mlflow.set_tracking_uri(uri)
         try:

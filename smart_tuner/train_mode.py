@@ -18,7 +18,7 @@ from smart_tuner.signals import stop_on_signal
 from smart_tuner.speech import corpus
 from smart_tuner.speech.corpus import Examples
 from smart_tuner.study import Result, TrainStudy, summarise
-from smart_tuner.tracker import StudyRun, Tracker
+from smart_tuner.tracker import StudyRun, Tracker, refuse_leftovers
 from smart_tuner.trainer import choose_device, leave_a_core
 
 
@@ -27,6 +27,7 @@ def run(request: Request, console: Console) -> int:
     if request.dry_run:
         check_mode.describe(request, console)
         return 0
+    refuse_leftovers(request.tracking_uri)
     device = choose_device(request.device)
     leave_a_core(device)
     extras = machine.extras(request.settings.tracking.enhanced)
