@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console as RichConsole
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 
-from smart_tuner.progress import Progress
-from smart_tuner.speech.cache import Report
+from smart_tuner.progress import Progress, Report
 
 PLAIN_SECONDS = 15.0
 """Where there is no terminal: least time between two lines about iterations."""
@@ -26,11 +25,11 @@ class Console:
 
     def say(self, about: str, text: str = "", style: str = "bold") -> None:
         """A line: what it is about, then what there is to say."""
-        self.out.print(f"[{style}]{escape(about):<10}[/] {escape(text)}" if text else escape(about))
+        self.out.print(Text.assemble((f"{about:<10}", style), " ", text) if text else Text(about))
 
     def error(self, sentence: str) -> None:
         """The one sentence of a failure."""
-        self.err.print(f"[bold red]Error[/]: {escape(sentence)}")
+        self.err.print(Text.assemble(("Error", "bold red"), ": ", sentence))
 
     @contextmanager
     def counting(self, what: str) -> Iterator[Report]:
@@ -82,7 +81,7 @@ class TrainingDisplay:
     def update(self, progress: Progress) -> None:
         """Show a Progress."""
         if self.first_fraction < 0:
-            self.first_fraction = progress.fraction
+            self.started, self.first_fraction = time.monotonic(), progress.fraction
         if progress.kind == "validation":
             self._validated(progress)
             return

@@ -1,6 +1,5 @@
 """What a run happened on: package versions, git commit, user; and which optional packages are there."""
 
-import getpass
 import os
 import platform
 import subprocess
@@ -68,12 +67,9 @@ def git_commit() -> str | None:
 def tags() -> dict[str, str]:
     """Tags of a run: those that MLflow's own interface sets, and versions."""
     known = {f"version.{name}": text for name, text in versions().items()}
-    known |= {
-        "mlflow.user": getpass.getuser(),
-        "mlflow.source.type": "LOCAL",
-        "host": platform.node(),
-        "pid": str(os.getpid()),
-    }
-    known |= {"mlflow.source.name": Path(sys.argv[0]).name or "python"}
+    known |= {"mlflow.source.name": Path(sys.argv[0]).name or "python", "mlflow.source.type": "LOCAL"}
+    known |= {"host": platform.node(), "pid": str(os.getpid())}
+    user = os.environ.get("USER") or os.environ.get("LOGNAME")  # a container's user may have no name
+    known |= {"mlflow.user": user} if user else {}
     commit = git_commit()
     return known | ({"mlflow.source.git.commit": commit} if commit else {})

@@ -1,7 +1,11 @@
-"""Progress: what a training reports while it runs, as plain data. Also the fixed metric names and units of a budget."""
+"""Progress: what a training reports while it runs, as plain data; and the fixed metric names."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+Report = Callable[[int, int], None]
+"""How preparations tell how far they are: called with things done and things to do."""
 
 TRAINING_METRICS = (
     "training.loss",

@@ -35,7 +35,7 @@ class Hparams:
     """Utterances in an iteration."""
     budget: str = "100ep"
     """How much to train: 20ep (epochs), 5000it (iterations), 300000utt (utterances) or 45m (wall time; also s, h)."""
-    seed: int = number(1234, low=0)
+    seed: int = number(1234, low=0, high=2**62)
     """Seed of initialisation, data order and dropout; trial n of a study uses seed + n."""
     schedule: Literal["constant", "exponential", "cosine"] = "cosine"
     """How the learning rate falls from its peak to final_learning_rate over the budget; exponential starts halfway."""
@@ -221,7 +221,7 @@ def load(preset: str, file: Path | None, assignments: list[str]) -> Settings:
             raise SettingsError(f"--set takes section.name=value; received {assignment!r}.")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # ValueError: text that looks like a date and is none
             value = text
         merge(values, {section: {name: value}}, "--set")
     return from_dict(values)
@@ -274,14 +274,16 @@ def convert(key: str, value: Any, wanted: Any) -> Any:
         if text in typing.get_args(wanted):
             return text
         raise SettingsError(f"{key} must be one of {', '.join(typing.get_args(wanted))}; received {value!r}.")
-    if wanted is str and isinstance(value, str):
+    if wanted is str and isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)  # YAML reads a budget without a unit as a number
+    if wanted is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if wanted is bool and isinstance(value, bool):
         return value
     if wanted in (int, float) and not isinstance(value, bool):
         try:
             as_float = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             as_float = float("nan")
         if wanted is float and abs(as_float) < float("inf"):
             return as_float

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from smart_tuner.settings import Speech
 
+MEL_VERSION = 1
+"""Raise it when the same settings come to give other mels or facts: caches made before are then left alone."""
 FLOOR = 1e-5
 CLIPPED = 0.999
 """Amplitude from which a sample counts as clipped."""
@@ -52,10 +54,12 @@ def read(path: Path) -> tuple[Samples, int, int]:
         raise AudioFileError("empty file")
     try:
         with soundfile.SoundFile(path) as file:
-            samples = file.read(dtype="float32", always_2d=True)
+            samples = file.read(file.frames, dtype="float32", always_2d=True)
             rate, promised = file.samplerate, max(file.frames, _promised_frames(path))
     except soundfile.LibsndfileError as problem:
         raise AudioFileError(f"not audio ({problem.error_string.rstrip('.')})") from problem
+    except (TypeError, ValueError) as problem:  # bare samples, or a coding without lengths
+        raise AudioFileError(f"not audio ({str(problem).rstrip('.')})") from problem
     if len(samples) < promised:
         raise AudioFileError(f"truncated: {len(samples)} of {promised} samples")
     if not np.isfinite(samples).all():
@@ -87,12 +91,15 @@ def analyse(path: Path, speech: Speech) -> tuple[NDArray[np.float32], AudioFacts
     samples, rate, channels = read(path)
     if not len(samples) or not np.abs(samples).max():
         raise AudioFileError("holds only silence" if len(samples) else "holds no samples")
-    _, (start, end) = librosa.effects.trim(samples, top_db=speech.trim_db)
+    width, hop = max(4, rate // 50), max(1, rate // 200)  # 20 ms and 5 ms at any rate
+    _, (start, end) = librosa.effects.trim(samples, top_db=speech.trim_db, frame_length=width, hop_length=hop)
     edge = max(start, len(samples) - end) / rate
     kept = round(speech.kept_silence * rate)
     trimmed = samples[max(0, start - kept) : end + kept] if speech.trim_silence else samples
     if rate != speech.sampling_rate:
         trimmed = librosa.resample(trimmed, orig_sr=rate, target_sr=speech.sampling_rate)
+    if len(trimmed) < speech.hop_length:
+        raise AudioFileError("shorter than a mel frame")
     mel = log_mel(trimmed, speech)
     facts = AudioFacts(
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -122,8 +129,9 @@ def mel_filters(speech: Speech) -> NDArray[np.float32]:
 
 def log_mel(samples: Samples, speech: Speech) -> NDArray[np.float32]:
     """Log-mel spectrogram (M, F) of samples at the settings' rate; one frame a hop, F = samples // hop_length."""
-    padding = (speech.filter_length - speech.hop_length) // 2
-    padded = np.pad(samples, padding, mode="reflect" if len(samples) > padding else "constant")
+    padding = speech.filter_length - speech.hop_length
+    sides = (padding // 2, padding - padding // 2)
+    padded = np.pad(samples, sides, mode="reflect" if len(samples) > max(sides) else "constant")
     spectrum = librosa.stft(
         padded, n_fft=speech.filter_length, hop_length=speech.hop_length, win_length=speech.win_length, center=False
     )

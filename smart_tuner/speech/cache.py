@@ -8,7 +8,7 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
@@ -20,19 +20,18 @@ import numpy as np
 from filelock import FileLock
 
 from smart_tuner.errors import StorageError
+from smart_tuner.progress import Report
 from smart_tuner.settings import Speech
-from smart_tuner.speech.audio import AudioFacts, AudioFileError, analyse
+from smart_tuner.speech.audio import MEL_VERSION, AudioFacts, AudioFileError, analyse
 
 AUDIO_FIELDS = [name for name in Speech.__dataclass_fields__ if name not in ("language", "validation_share")]
-Report = Callable[[int, int], None]
-"""Called with files done and files to do."""
 
 
 class MelCache:
     """Mels of audio files under one set of audio settings."""
 
     def __init__(self, root: Path, speech: Speech) -> None:
-        audio = {name: getattr(speech, name) for name in AUDIO_FIELDS}
+        audio = {"version": MEL_VERSION} | {name: getattr(speech, name) for name in AUDIO_FIELDS}
         self.speech = speech
         self.folder = root / sha256(json.dumps(audio, sort_keys=True).encode()).hexdigest()[:12]
         self.audio = audio
@@ -63,20 +62,22 @@ class MelCache:
         return facts, bad
 
     def _fill(self, targets: dict[Path, Path], bad: dict[Path, str], report: Report) -> dict[Path, AudioFacts]:
-        index = self._read_index()
+        index, total = self._read_index(), len(targets) + len(bad)
         present = {entry.name for entry in os.scandir(self.folder)}
         known = {path: mel.name for path, mel in targets.items() if mel.name in index and mel.name in present}
         facts = {path: index[name] for path, name in known.items()}
         missing = [(path, mel) for path, mel in targets.items() if path not in known]
-        report(len(facts), len(targets))
+        report(len(facts) + len(bad), total)
         with (self.folder / "index.jsonl").open("a", encoding="utf-8") as log:
+            if log.tell() and not (self.folder / "index.jsonl").read_bytes().endswith(b"\n"):
+                log.write("\n")  # after the line of a build that was killed
             for (path, mel), found in zip(missing, _analyse_all(missing, self.speech), strict=True):
                 if isinstance(found, AudioFacts):
                     facts[path] = found
                     log.write(json.dumps({"mel": mel.name, **asdict(found)}) + "\n")
                 else:
                     bad[path] = found
-                report(len(facts) + len(bad), len(targets))
+                report(len(facts) + len(bad), total)
         return facts
 
     def _read_index(self) -> dict[str, AudioFacts]:

@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+from smart_tuner.progress import Report
 from smart_tuner.settings import Settings
 from smart_tuner.speech.audio import AudioFacts
-from smart_tuner.speech.cache import MelCache, Report
+from smart_tuner.speech.cache import MelCache
 from smart_tuner.speech.corpus import SHORTEST_FRAMES, Corpus, Utterance
 
 LONGEST_SECONDS = 12.0
@@ -50,8 +51,8 @@ def _size(corpus: Corpus, facts: dict[Path, AudioFacts], settings: Settings) -> 
     elif hours < 0.25:
         enough = Finding("watch", "size", f"{size}; little to learn from, expect overfitting")
     share = validation / (train + validation)
-    level: Literal["good", "bad"] = "bad" if share > 0.2 and validation > 1 else "good"
-    limit = "; at most 20 % may be" if level == "bad" else ""
+    level: Literal["good", "bad"] = "bad" if (share > 0.2 and validation > 1) or not validation else "good"
+    limit = "" if level == "good" else "; at most 20 % may be" if validation else "; at least one is needed"
     return [enough, Finding(level, "validation", f"{validation} utterances ({share:.1%}){limit}")]
 
 

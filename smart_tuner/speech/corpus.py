@@ -1,6 +1,7 @@
 """A voice corpus as listed: rows of audio file and text, their split, and the examples that training reads."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_tuner.errors import CorpusError
+from smart_tuner.progress import Report
 from smart_tuner.settings import Settings
 from smart_tuner.speech.audio import WAV_EXTENSIONS
 from smart_tuner.speech.batches import Example
-from smart_tuner.speech.cache import MelCache, Report
+from smart_tuner.speech.cache import MelCache
 from smart_tuner.speech.text import SymbolTable, detect_language, normalise
 
 SHORTEST_FRAMES = 20
@@ -109,7 +111,7 @@ def _read_source(source: Path) -> list[Row]:
         file = source
     columns = (2, 3) if source.is_dir() else (2,)
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as problem:
         raise CorpusError(f"{file} cannot be read as UTF-8 text: {problem}.") from problem
     numbered = [(number, line.split("|")) for number, line in enumerate(lines, start=1) if line.strip()]
@@ -128,7 +130,11 @@ def _read_source(source: Path) -> list[Row]:
 
 def _clip_in_folder(folder: Path, name: str) -> tuple[str, Path]:
     stem = folder / "wavs" / name
-    candidates = [stem] if stem.suffix.lower() in WAV_EXTENSIONS else [Path(f"{stem}{kind}") for kind in WAV_EXTENSIONS]
+    candidates = (
+        [stem]
+        if stem.suffix.lower() in WAV_EXTENSIONS
+        else [Path(f"{stem}{kind}") for lower in WAV_EXTENSIONS for kind in (lower, lower.upper())]
+    )
     return name, next((path for path in candidates if path.is_file()), candidates[0])
 
 
@@ -146,7 +152,7 @@ def _split(utterances: list[Utterance], settings: Settings) -> tuple[list[Uttera
 
 def held_out(utterances: int, settings: Settings) -> int:
     """How many of a corpus's utterances are for validation when it brings no validation list."""
-    share = round(utterances * settings.speech.validation_share)
+    share = int(utterances * settings.speech.validation_share + 1e-9)
     return min(max(1, share), settings.hparams.validation_utterances, utterances - 1)
 
 
@@ -158,6 +164,7 @@ def fixed_rank(name: str) -> str:
 def prepare(corpus: Corpus, settings: Settings, cache: MelCache, report: Report) -> Examples:
     """Fill the mel cache and check all that training relies on. Raises CorpusError with the first broken rule."""
     check_sizes(len(corpus.train), len(corpus.validation), settings)
+    _check_repeated(corpus)
     _check_texts(corpus)
     facts, bad = cache.prepare([utterance.audio for utterance in corpus.utterances], report)
     if bad:
@@ -170,7 +177,6 @@ def prepare(corpus: Corpus, settings: Settings, cache: MelCache, report: Report)
             f"{len(short)} clip(s) are shorter than {SHORTEST_FRAMES} mel frames after trimming, the first "
             f"{short[0].audio}."
         )
-    _check_overlap(corpus)
 
     def example(utterance: Utterance) -> Example:
         tokens = np.array(corpus.symbols.encode(utterance.read_aloud), dtype=np.int64)
@@ -224,9 +230,11 @@ def check_sizes(train: int, validation: int, settings: Settings) -> None:
         )
 
 
-def _check_overlap(corpus: Corpus) -> None:
-    both = {utterance.name for utterance in corpus.train} & {utterance.name for utterance in corpus.validation}
-    if both:
+def _check_repeated(corpus: Corpus) -> None:
+    counts = Counter(utterance.audio.resolve() for utterance in corpus.utterances)
+    repeated = [path for path, count in counts.items() if count > 1]
+    if repeated:
         raise CorpusError(
-            f"{len(both)} utterance(s) are in the training and the validation list, the first {min(both)}."
+            f"{len(repeated)} audio file(s) stand in more than one row of the corpus or in both lists, the first "
+            f"{min(repeated)}."
         )

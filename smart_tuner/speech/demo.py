@@ -6,14 +6,15 @@ import shutil
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
 from smart_tuner.errors import CorpusError, StorageError
+from smart_tuner.progress import Report
 from smart_tuner.speech.audio import write_wav
-from smart_tuner.speech.cache import Report
 
 SYNCHRONOUS, UTF8, RATE = 2, 1, 1
 """espeak-ng's constants: give samples to a callback and wait; text is UTF-8; the parameter that sets words a minute."""
@@ -32,6 +33,7 @@ def build(root: Path, language: str, report: Report) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".demo-{language}.lock"):
             if not folder.exists():
+                _espeak_package()
                 _speak_all(folder, language, report)
     except OSError as problem:
         raise StorageError(f"The demo corpus {folder} cannot be written: {problem.strerror or problem}.") from problem
@@ -52,8 +54,7 @@ def _speak_all(folder: Path, language: str, report: Report) -> None:
     part.replace(folder)
 
 
-def _speak(texts: list[str], language: str) -> Iterator[tuple[NDArray[np.int16], int]]:
-    """Samples and sample rate of each text."""
+def _espeak_package() -> Any:
     try:
         import espeakng_loader
     except ImportError as problem:
@@ -61,6 +62,12 @@ def _speak(texts: list[str], language: str) -> Iterator[tuple[NDArray[np.int16],
             "The demo corpus needs the package espeakng-loader (make install, or pip install 'smart-tuner-tts[demo]'); "
             "or name a corpus of your own with --data."
         ) from problem
+    return espeakng_loader
+
+
+def _speak(texts: list[str], language: str) -> Iterator[tuple[NDArray[np.int16], int]]:
+    """Samples and sample rate of each text."""
+    espeakng_loader = _espeak_package()
     espeak = ctypes.CDLL(espeakng_loader.get_library_path())
     data = os.fsencode(os.path.dirname(espeakng_loader.get_data_path()))
     heard: list[NDArray[np.int16]] = []

@@ -53,7 +53,9 @@ NUMBER = {
     "en": re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"),
     "ru": re.compile(r"\d{1,3}(?:[ \u00a0]\d{3})+(?:,\d+)?|\d+(?:[.,]\d+)?"),
 }
-ENGLISH_ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)\b")
+LONGEST_NUMBER = 15
+"""Digits from which a number is read digit by digit."""
+ENGLISH_ORDINAL = re.compile(r"(\d{1,3}(?:,\d{3})+|\d{1,12})(?:st|nd|rd|th)\b")
 
 
 @dataclass(frozen=True)
@@ -94,22 +96,26 @@ def detect_language(texts: Iterable[str]) -> str:
 def normalise(text: str, language: str) -> str:
     """The text as it is read aloud, in the symbols of the language's table where these can write it."""
     text = unicodedata.normalize("NFC", text).translate(TYPOGRAPHY).lower()
+    for sign, word in SIGNS[language].items():
+        text = text.replace(sign, word)
     if language == "ru":
         text = STRESSED_VOWEL.sub(r"+\1", text)
         text = re.sub(r"\+(?![аеёиоуыэюя])", " плюс ", text)
     else:
-        text = ENGLISH_ORDINAL.sub(lambda match: num2words(int(match[1]), to="ordinal", lang="en"), text)
-        text = "".join(mark for mark in unicodedata.normalize("NFKD", text) if not unicodedata.combining(mark))
+        text = ENGLISH_ORDINAL.sub(
+            lambda match: num2words(int(match[1].replace(",", "")), to="ordinal", lang="en"), text
+        )
+        text = "".join(mark for mark in unicodedata.normalize("NFKD", text).lower() if not unicodedata.combining(mark))
     for short, full in ABBREVIATIONS[language].items():
         text = re.sub(rf"(?<!\w){re.escape(short)}(?!\w)", full, text)
     text = NUMBER[language].sub(lambda match: read_number(match[0], language), text)
-    for sign, word in SIGNS[language].items():
-        text = text.replace(sign, word)
     return re.sub(r"\s+", " ", text).strip()
 
 
 def read_number(digits: str, language: str) -> str:
     """A cardinal in words: 1,234.5 in English, 1 234,5 in Russian."""
     plain = digits.replace(",", "") if language == "en" else re.sub(r"[ \u00a0]", "", digits).replace(",", ".")
+    if len(plain) > LONGEST_NUMBER:
+        return " ".join(num2words(int(digit), lang=language) for digit in plain if digit.isdigit())
     value = float(plain) if "." in plain else int(plain)
     return str(num2words(value, lang=language)).replace(",", "")

@@ -1,0 +1,225 @@
+"""Who may import whom, which file owns which library, and what runs without what."""
+
+import ast
+import functools
+import graphlib
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = [
+    ROOT / "smart_tuner_main.py",
+    *sorted((ROOT / "smart_tuner").rglob("*.py")),
+    *sorted((ROOT / "model").glob("*.py")),
+]
+LAYERS = [
+    {"errors", "progress", "model"},
+    {"budget"},
+    {"settings"},
+    {"machine", "request", "signals", "speech"},
+    {"journal", "checkpoint", "validation"},
+    {"trainer", "console", "figures", "tracker"},
+    {"experiment"},
+    {"study"},
+    {"check_mode"},
+    {"train_mode"},
+    {"smart_tuner_main"},
+]
+"""DESIGN.md's direction: a name imports names of earlier layers only."""
+OWNERS = {
+    "mlflow": "smart_tuner/tracker.py",
+    "optuna": "smart_tuner/study.py",
+    "sqlalchemy": "smart_tuner/study.py",
+    "typer": "smart_tuner_main.py",
+    "rich": "smart_tuner/console.py",
+    "librosa": "smart_tuner/speech/audio.py",
+    "soundfile": "smart_tuner/speech/audio.py",
+    "num2words": "smart_tuner/speech/text.py",
+    "espeakng_loader": "smart_tuner/speech/demo.py",
+    "matplotlib": "smart_tuner/figures.py",
+    "yaml": "smart_tuner/settings.py",
+}
+IMPORTED_AS = {"pyyaml": "yaml", "nvidia-ml-py": "pynvml", "espeakng-loader": "espeakng_loader"}
+TRAINING_NEEDS = {"torch", "numpy", "pyyaml", "filelock"}
+"""filelock is torch's own requirement."""
+
+
+@functools.cache
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Dotted names that a file imports anywhere in it."""
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def module_of(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def ours(dotted: str) -> str | None:
+    """The file's module that an import of this project reaches; None for other packages."""
+    known = {module_of(file) for file in FILES}
+    parts = dotted.split(".")
+    return next((".".join(parts[:end]) for end in range(len(parts), 0, -1) if ".".join(parts[:end]) in known), None)
+
+
+def name_in_layers(module: str) -> str:
+    """Model, speech, or the name of a single file."""
+    parts = module.split(".")
+    return parts[0] if parts[0] != "smart_tuner" else parts[1] if len(parts) > 1 else ""
+
+
+def run(program: str, *arguments: str) -> str:
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_file_has_a_layer() -> None:
+    assert {name_in_layers(module_of(file)) for file in FILES} - {""} == set().union(*LAYERS)
+    assert sum(len(layer) for layer in LAYERS) == len(set().union(*LAYERS))
+
+
+def test_imports_go_one_way() -> None:
+    level = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+    wrong = []
+    for file in FILES:
+        here = name_in_layers(module_of(file))
+        reached = {name_in_layers(module) for dotted in imports(file) if (module := ours(dotted))} - {here, ""}
+        wrong += [f"{module_of(file)} imports {name}" for name in sorted(reached) if level[name] >= level[here]]
+    assert not wrong
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    graph = {
+        module_of(file): {module for dotted in imports(file) if (module := ours(dotted))} - {module_of(file)}
+        for file in FILES
+    }
+    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(FILES)
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_each_library_has_one_door(library: str) -> None:
+    doors = {
+        file.relative_to(ROOT).as_posix() for file in FILES if library in {name.split(".")[0] for name in imports(file)}
+    }
+    assert doors == {OWNERS[library]}
+
+
+def test_the_model_knows_torch_and_itself_alone() -> None:
+    for file in (ROOT / "model").glob("*.py"):
+        packages = {name.split(".")[0] for name in imports(file)}
+        assert packages - set(sys.stdlib_module_names) <= {"torch", "model"}, file
+
+
+def test_packages_export_nothing_but_their_files() -> None:
+    for file in FILES:
+        if file.name == "__init__.py":
+            assert not list(imports(file)), file
+
+
+def test_there_is_one_training_loop() -> None:
+    assert [file.name for file in FILES if ".backward(" in file.read_text(encoding="utf-8")] == ["trainer.py"]
+
+
+def test_nothing_is_printed_but_by_the_console() -> None:
+    for file in FILES:
+        called = {
+            node.func.id
+            for node in ast.walk(tree(file))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert "print" not in called, file
+        assert "sys.stdout" not in file.read_text(encoding="utf-8"), file
+
+
+def is_broad(handler: ast.ExceptHandler) -> bool:
+    caught = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return any(
+        one is None or (isinstance(one, ast.Name) and one.id in ("Exception", "BaseException")) for one in caught
+    )
+
+
+def test_whoever_catches_everything_raises_again() -> None:
+    for file in FILES:
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.ExceptHandler) and is_broad(node):
+                assert isinstance(node.body[-1], ast.Raise), f"{file}:{node.lineno}"
+
+
+def test_no_error_is_passed_over_without_a_word() -> None:
+    """A handler that only passes on says why in a comment on its line or the next."""
+    for file in FILES:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        for node in ast.walk(tree(file)):
+            if isinstance(node, ast.ExceptHandler) and all(
+                isinstance(one, ast.Pass | ast.Continue) for one in node.body
+            ):
+                assert "#" in lines[node.lineno - 1] + lines[node.lineno], f"{file}:{node.lineno}"
+            assert not (isinstance(node, ast.Attribute) and node.attr == "suppress"), f"{file}: contextlib.suppress"
+
+
+HELP = """
+import sys, smart_tuner_main
+def loaded(): return {name.split(".")[0] for name in sys.modules}
+heavy = {"torch", "mlflow", "optuna", "numpy", "librosa", "matplotlib", "smart_tuner"}
+assert not loaded() & heavy, loaded() & heavy
+sys.argv = ["smart_tuner_main.py", "--help"]
+try:
+    smart_tuner_main.run()
+except SystemExit as end:
+    assert not end.code, end.code
+assert not loaded() & heavy, loaded() & heavy
+"""
+
+
+def test_help_needs_no_heavy_library() -> None:
+    shown = run(HELP)
+    assert all(option in shown for option in ("--mode", "--trials", "--data", "--set", "--dry-run"))
+
+
+LEAN = """
+import sys
+blocked = set(sys.argv[1].split(","))
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in blocked:
+            raise ModuleNotFoundError(f"{name} is blocked", name=name)
+sys.meta_path.insert(0, Blocker())
+import smart_tuner.checkpoint
+import smart_tuner.journal
+import smart_tuner.settings
+import smart_tuner.speech.batches
+import smart_tuner.trainer
+assert not {name.split(".")[0] for name in sys.modules} & blocked
+"""
+
+
+@pytest.mark.slow
+def test_training_needs_torch_numpy_and_yaml_alone() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = {
+        re.split(r"[<>=\[]", one)[0] for one in [*project["dependencies"], *project["optional-dependencies"]["demo"]]
+    }
+    assert required > TRAINING_NEEDS
+    blocked = {IMPORTED_AS.get(name, name) for name in required - TRAINING_NEEDS} | {"sqlalchemy"}
+    assert {"mlflow", "optuna", "librosa", "soundfile", "typer"} < blocked
+    run(LEAN, ",".join(sorted(blocked)))
+
+
+def test_a_settings_file_is_read_without_torch() -> None:
+    run("import sys, smart_tuner.settings; assert not {'torch', 'numpy', 'mlflow', 'optuna'} & set(sys.modules)")
