@@ -88,6 +88,7 @@ class Experiment:
             run.close("KILLED", {"trial.state": "interrupted", "stop.kind": "user", "stop.reason": str(verdict)})
             raise
         except TrialStopped as verdict:
+            trainer.save_best()
             run.close("KILLED", stopped_tags(verdict, folder), best(trainer))
             raise
         except Fault as fault:
@@ -109,6 +110,7 @@ class Experiment:
                 **{
                     f"{section}.{name}": value
                     for section, values in asdict(settings).items()
+                    if section != "tracking"  # may change when a trial goes on; settings.yaml holds it
                     for name, value in values.items()
                 },
                 **({"hparams.epochs": trainer.planned_epochs()} if trainer.planned_epochs() else {}),
@@ -213,6 +215,7 @@ def stopped_tags(verdict: TrialStopped, folder: Path) -> dict[str, str]:
         "stop.rule": verdict.rule,
         "stop.step": str(verdict.step),
         "stop.reason": str(verdict),
+        "mlflow.note.content": str(verdict),
         "checkpoint": last_good(folder),
         **{f"stop.observed.{name}": value for name, value in verdict.observed.items()},
     }

@@ -1,5 +1,6 @@
 """What a run happened on: package versions, git commit, user; and which optional packages are there."""
 
+import getpass
 import os
 import platform
 import subprocess
@@ -64,12 +65,20 @@ def git_commit() -> str | None:
     return done.stdout.strip() or None
 
 
+def user() -> str | None:
+    """Who runs this; None for a container's user without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None
+
+
 def tags() -> dict[str, str]:
     """Tags of a run: those that MLflow's own interface sets, and versions."""
     known = {f"version.{name}": text for name, text in versions().items()}
     known |= {"mlflow.source.name": Path(sys.argv[0]).name or "python", "mlflow.source.type": "LOCAL"}
     known |= {"host": platform.node(), "pid": str(os.getpid())}
-    user = os.environ.get("USER") or os.environ.get("LOGNAME")  # a container's user may have no name
-    known |= {"mlflow.user": user} if user else {}
+    name = user()
+    known |= {"mlflow.user": name} if name else {}
     commit = git_commit()
     return known | ({"mlflow.source.git.commit": commit} if commit else {})

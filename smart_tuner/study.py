@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from smart_tuner.errors import Fault, Outage, StorageError, TrialStopped
+from smart_tuner.errors import Interrupted, Outage, StorageError, TrialStopped
 from smart_tuner.experiment import Trial
 from smart_tuner.progress import Progress
 from smart_tuner.settings import Settings
@@ -52,7 +52,12 @@ class TrainStudy:
                 storage=storage, study_name=name, direction="minimize", load_if_exists=True
             )
             self._recognise({"settings": settings.to_yaml(), "digest": settings.digest(), "corpus": corpus_digest})
-        except (SQLAlchemyError, OSError, ImportError) as problem:
+        except (
+            SQLAlchemyError,
+            OSError,
+            ImportError,
+            RuntimeError,
+        ) as problem:  # RuntimeError: another program's tables
             first = str(problem).splitlines()[0]
             raise StorageError(f"The study storage {storage} cannot be used: {first}") from problem
 
@@ -120,10 +125,10 @@ class TrainStudy:
             live.set_user_attr("stop.reason", str(verdict))
             self.study.tell(frozen.number, state=TrialState.PRUNED)
             return
-        except Outage:
-            raise  # the trial stays open: it goes on when the disk or the store is back
-        except Fault as fault:
-            live.set_user_attr("error", str(fault))
+        except (Interrupted, Outage):
+            raise  # the trial stays open: it goes on when the user, the disk or the store is back
+        except Exception as failure:
+            live.set_user_attr("error", str(failure) or type(failure).__name__)
             self.study.tell(frozen.number, state=TrialState.FAIL)
             raise
         self.study.tell(frozen.number, min(losses.values()))

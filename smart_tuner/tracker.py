@@ -21,11 +21,13 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 
 import mlflow
 import numpy as np
+from alembic.util import CommandError
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
+from sqlalchemy.exc import SQLAlchemyError
 
 from smart_tuner import machine
 from smart_tuner.errors import StorageError, TrackingError
@@ -36,6 +38,7 @@ from smart_tuner.progress import Progress
 SECONDS_PER_WRITE = 3.0
 POINTS_PER_WRITE = 900
 """MLflow takes 1,000 metrics in one transaction; an iteration's are never split over two."""
+STORE_FAILURES = (MlflowException, SQLAlchemyError, OSError)
 UI_ADDRESS = "http://127.0.0.1:5000"
 
 Image = NDArray[np.uint8]
@@ -46,7 +49,7 @@ def translated() -> Iterator[None]:
     """Turn the store's failures into TrackingError; anything else is a bug and stays what it is."""
     try:
         yield
-    except (MlflowException, OSError) as problem:
+    except STORE_FAILURES as problem:
         kept = "the trial's metrics.jsonl keeps every metric, and the same command goes on and logs what is missing"
         raise TrackingError(f"The tracking store failed: {_first_line(problem)} ({kept}).") from problem
 
@@ -73,7 +76,7 @@ class Tracker:
             self.client = MlflowClient(uri)
             known = self.client.get_experiment_by_name(experiment)
             self.experiment_id = known.experiment_id if known else self.client.create_experiment(experiment)
-        except (MlflowException, OSError) as problem:
+        except (*STORE_FAILURES, CommandError) as problem:  # CommandError: another program's tables
             raise StorageError(
                 f"The tracking store {uri or 'mlflow.db'} cannot be used: {_first_line(problem)}"
             ) from problem
@@ -109,7 +112,7 @@ class Tracker:
     def link(self, path: str) -> str:
         """Where a page of this experiment is in the UI."""
         address = self.uri.rstrip("/") if self.uri and self.uri.startswith("http") else UI_ADDRESS
-        return f"{address}/#/experiments/{self.experiment_id}/{path}"
+        return f"{address}/#/experiments/{self.experiment_id}/{path}?workflowType=machine_learning"
 
 
 class StudyRun:
@@ -117,7 +120,7 @@ class StudyRun:
 
     def __init__(self, tracker: Tracker, run_id: str, name: str) -> None:
         self.tracker, self.run_id, self.name = tracker, run_id, name
-        self.link = tracker.link("runs?workflowType=machine_learning")
+        self.link = tracker.link("runs")
 
     @translated()
     def open_trial(self, number: int, tags: Mapping[str, str], journal: Journal, extras: Extras) -> "TrialRun":
@@ -199,8 +202,12 @@ class TrialRun:
         self.client.log_text(self.run_id, content, name)
 
     def image(self, picture: Image, key: str, step: int) -> None:
-        """Store a picture (height, width, 3) under a key; the UI shows the steps of a key with a slider."""
+        """Store a picture (height, width, 3) under a key; the UI shows the steps of a key with a slider.
+
+        The latest is also a file under plots/, which the UI shows at a click.
+        """
         self.client.log_image(self.run_id, picture, key=key, step=step, synchronous=True)
+        self.client.log_image(self.run_id, picture, f"plots/{key}.png")
 
     def file(self, path: Path, folder: str | None = None) -> None:
         """Store a file as an artefact."""
@@ -215,9 +222,8 @@ class TrialRun:
             self._monitor.finish()
         self._raise_failure()
         with translated():
-            if best and not self._has_best:
-                step = int(best["best.step"])
-                self.client.log_batch(self.run_id, [Metric(key, value, now(), step) for key, value in best.items()])
+            if best and not self._has_best:  # at step 0, which the charts compare as bars
+                self.client.log_batch(self.run_id, [Metric(key, value, now(), 0) for key, value in best.items()])
             self.tags(tags)
             self.client.set_terminated(self.run_id, status)
 

@@ -1,5 +1,6 @@
 """--mode train: full-length trials of known hyperparameters, from the corpus to the last line in the terminal."""
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
@@ -17,7 +18,7 @@ from smart_tuner.settings import Settings
 from smart_tuner.signals import stop_on_signal
 from smart_tuner.speech import corpus
 from smart_tuner.speech.corpus import Examples
-from smart_tuner.study import Result, TrainStudy, summarise
+from smart_tuner.study import Result, Summary, TrainStudy, summarise
 from smart_tuner.tracker import StudyRun, Tracker, refuse_leftovers
 from smart_tuner.trainer import choose_device, leave_a_core
 
@@ -145,9 +146,17 @@ def noted(parent: StudyRun, study: TrainStudy) -> Iterator[None]:
         status = "KILLED"
         raise
     finally:
-        rows = [row(result, parent.trial_link(result.number)) for result in study.results()]
-        parent.note(rows, f"{len(rows)} finished trial(s) of known hyperparameters; every one is a nested run.")
+        results = sorted(study.results(), key=lambda result: math.inf if result.loss is None else result.loss)
+        parent.note([row(result, parent.trial_link(result.number)) for result in results], headline(summarise(results)))
         parent.close(status)
+
+
+def headline(summary: Summary) -> str:
+    """The study in a sentence."""
+    if summary.best is None:
+        return "No trial has ended healthy yet."
+    noise = "" if summary.spread is None else f"; over replicates {summary.mean:.4f} ± {summary.spread:.4f}"
+    return f"Best: trial-{summary.best.number:04d}, validation.loss {summary.best.loss:.4f}{noise}."
 
 
 def row(result: Result, link: str) -> dict[str, str]:

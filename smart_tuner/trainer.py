@@ -194,11 +194,15 @@ class Trainer:
 
     def save(self) -> None:
         """Write the best and the last checkpoint. Raises CheckpointError; earlier files survive."""
+        self.save_best()
+        checkpoint.write(self.folder / checkpoint.LAST, self._snapshot())
+        self._saved_at = time.perf_counter()
+
+    def save_best(self) -> None:
+        """Write the best checkpoint, if it is not on disk yet. Raises CheckpointError."""
         if self._best is not None:
             checkpoint.write(self.folder / checkpoint.BEST, self._best)
             self._best = None
-        checkpoint.write(self.folder / checkpoint.LAST, self._snapshot())
-        self._saved_at = time.perf_counter()
 
     def restore(self) -> None:
         """Go on from the last checkpoint. Raises CheckpointError."""

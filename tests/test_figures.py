@@ -30,10 +30,9 @@ def test_a_healthy_alignment_is_a_diagonal_from_below_left_to_above_right() -> N
     assert np.corrcoef(reversed_rows[plot], reversed_columns[plot])[0, 1] > 0.95
 
 
-def test_alignments_share_one_scale() -> None:
-    weak = figures.alignment(DIAGONAL * 0.5, "clip-7", 50)
-    plot = bright(weak)[1] < 0.8 * weak.shape[1]
-    assert not plot.any(), "half the weight is not drawn like all of it"
+def test_a_diffuse_attention_can_be_seen() -> None:
+    diffuse = figures.alignment(DIAGONAL * 0.05, "clip-7", 50)
+    assert (bright(diffuse)[1] < 0.7 * diffuse.shape[1]).any()  # left of the colour bar
 
 
 def test_target_and_prediction_are_drawn_one_above_the_other_in_the_same_colours() -> None:

@@ -31,11 +31,10 @@ LAYERS = [
     {"train_mode"},
     {"smart_tuner_main"},
 ]
-"""DESIGN.md's direction: a name imports names of earlier layers only."""
+"""The direction of imports: a name imports names of earlier layers only."""
 OWNERS = {
     "mlflow": "smart_tuner/tracker.py",
     "optuna": "smart_tuner/study.py",
-    "sqlalchemy": "smart_tuner/study.py",
     "typer": "smart_tuner_main.py",
     "rich": "smart_tuner/console.py",
     "librosa": "smart_tuner/speech/audio.py",

@@ -142,6 +142,8 @@ def log_mel(samples: Samples, speech: Speech) -> NDArray[np.float32]:
 
 def griffin_lim(mel: NDArray[np.float32], speech: Speech) -> Samples:
     """Samples from a log-mel spectrogram (M, F) by phase reconstruction: intelligible, not beautiful."""
+    frames, fewest = mel.shape[1], -(-speech.filter_length // speech.hop_length) + 1
+    mel = np.pad(mel, ((0, 0), (0, max(0, fewest - frames))), constant_values=np.log(FLOOR))
     linear = librosa.feature.inverse.mel_to_stft(
         np.exp(mel),
         sr=speech.sampling_rate,
@@ -153,6 +155,7 @@ def griffin_lim(mel: NDArray[np.float32], speech: Speech) -> Samples:
     samples = librosa.griffinlim(
         linear**1.2, n_iter=60, hop_length=speech.hop_length, win_length=speech.win_length, random_state=0
     )
+    samples = samples[: frames * speech.hop_length]
     peak = np.abs(samples).max()
     scaled: Samples = samples / peak * 0.9 if peak else samples
     return scaled
