@@ -11,6 +11,9 @@ from smart_tuner.errors import SettingsError, StorageError
 from smart_tuner.settings import Settings
 
 
+MLFLOW_DEFAULT = "sqlite:///mlflow.db"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One run of the program."""
@@ -36,7 +39,7 @@ class Request:
             raise SettingsError(
                 f"--study takes 1 to 100 letters, digits, dots, dashes or underscores; received {self.study!r}."
             )
-        if self.tracking_uri is not None and self.tracking_uri == self.storage:
+        if self.storage == (self.tracking_uri or MLFLOW_DEFAULT):
             raise SettingsError(f"MLflow and Optuna cannot share one database; both were given {self.storage}.")
 
     @property
