@@ -10,7 +10,6 @@ from smart_tuner import settings as settings_module
 from smart_tuner.errors import SettingsError, StorageError
 from smart_tuner.settings import Settings
 
-
 MLFLOW_DEFAULT = "sqlite:///mlflow.db"
 
 
