@@ -1,0 +1,111 @@
+"""Checkpoints: complete or not there, and nothing but a checkpoint is read as one."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from smart_tuner import checkpoint
+from smart_tuner.errors import CheckpointError
+
+FULL_DISK = """
+import resource, sys, torch
+from pathlib import Path
+from smart_tuner import checkpoint
+from smart_tuner.errors import CheckpointError
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+try:
+    checkpoint.write(Path(sys.argv[1]), {"weights": torch.ones(100_000)})
+except CheckpointError as problem:
+    print(problem)
+"""
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "some" / "folder" / checkpoint.LAST
+    checkpoint.write(path, {"weights": torch.arange(3.0), "position": {"iteration": 7}, "symbols": ["a", "ж"]})
+    again = checkpoint.read(path)
+    assert torch.equal(again.pop("weights"), torch.arange(3.0))
+    assert again == {"format": checkpoint.FORMAT, "position": {"iteration": 7}, "symbols": ["a", "ж"]}
+    assert [entry.name for entry in path.parent.iterdir()] == [checkpoint.LAST]
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    path = tmp_path / checkpoint.LAST
+    checkpoint.write(path, {"weights": torch.zeros(3)})
+    said = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, check=True).stdout
+    assert said == f"The checkpoint {path} could not be written: File too large; the one before, {path}, is intact.\n"
+    assert torch.equal(checkpoint.read(path)["weights"], torch.zeros(3))
+    assert [entry.name for entry in tmp_path.iterdir()] == [checkpoint.LAST]
+
+
+def test_a_full_disk_leaves_nothing_where_nothing_was(tmp_path: Path) -> None:
+    path = tmp_path / checkpoint.LAST
+    said = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, check=True).stdout
+    assert said == f"The checkpoint {path} could not be written: File too large.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.9, 0.99, 0.999])
+def test_a_truncated_checkpoint_cannot_be_read(tmp_path: Path, share: float) -> None:
+    path = tmp_path / checkpoint.LAST
+    checkpoint.write(path, {"weights": torch.ones(1000)})
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CheckpointError, match=str(path)):
+        checkpoint.read(path)
+
+
+class Attack:
+    """Something that runs when it is unpickled by whoever lets it."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return exec, ("raise SystemExit('code of a checkpoint ran')",)
+
+
+@pytest.mark.parametrize("name", ["attack.pt", "attack.pickle"])
+def test_a_checkpoint_with_code_in_it_does_not_run(tmp_path: Path, name: str) -> None:
+    torch.save({"format": checkpoint.FORMAT, "weights": Attack()}, tmp_path / "attack.pt")
+    (tmp_path / "attack.pickle").write_bytes(pickle.dumps(Attack()))
+    with pytest.raises(CheckpointError, match=name) as refused:
+        checkpoint.read(tmp_path / name)
+    assert "\x1b" not in str(refused.value)  # torch's own words come in bold
+    assert "can still be loaded" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"id|text\n", b"\x80\x02", b"PK\x03\x04 not a zip", "тише".encode()])
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file.pt"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=str(path)):
+        checkpoint.read(path)
+
+
+@pytest.mark.parametrize("content", [{"format": checkpoint.FORMAT + 1}, {"state_dict": {}}, [1, 2], torch.ones(2)])
+def test_a_file_of_another_format_is_refused(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "other.pt"
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=f"is no checkpoint of format {checkpoint.FORMAT}"):
+        checkpoint.read(path)
+
+
+def test_a_missing_checkpoint_is_a_checkpoint_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"missing\.pt cannot be read"):
+        checkpoint.read(tmp_path / "missing.pt")
+
+
+def test_a_snapshot_does_not_change_with_what_it_was_taken_of() -> None:
+    weight = torch.zeros(3, requires_grad=True)
+    state = {"weights": {"w": weight}, "moments": [torch.zeros(2)], "betas": (0.9, 0.999), "step": 5}
+    snapshot = checkpoint.on_cpu(state)
+    with torch.no_grad():
+        weight += 1
+        state["moments"][0] += 1  # type: ignore[index]
+    assert torch.equal(snapshot["weights"]["w"], torch.zeros(3))
+    assert torch.equal(snapshot["moments"][0], torch.zeros(2))
+    assert not snapshot["weights"]["w"].requires_grad
+    assert (list(snapshot["betas"]), snapshot["step"]) == ([0.9, 0.999], 5)

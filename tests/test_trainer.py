@@ -1,0 +1,515 @@
+"""The training loop: what it reports, that it repeats and resumes exactly, and when it stops."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.losses import training_losses
+from smart_tuner import checkpoint
+from smart_tuner.errors import CheckpointError, OutOfMemoryError, SettingsError, TrialStopped
+from smart_tuner.progress import TRAINING_METRICS, VALIDATION_METRICS, Progress
+from smart_tuner.settings import Hparams
+from smart_tuner.speech.batches import load, plan_epoch
+from smart_tuner.trainer import (
+    MOST_SKIPPED_IN_A_ROW,
+    Trainer,
+    choose_device,
+    choose_precision,
+    learning_rate,
+    leave_a_core,
+)
+from smart_tuner.validation import summarise
+from tests import small
+
+
+def of_kind(kind: str, progress: list[Progress]) -> list[Progress]:
+    return [one for one in progress if one.kind == kind]
+
+
+def series(name: str, progress: list[Progress]) -> list[float]:
+    return [one.metrics[name] for one in progress if name in one.metrics]
+
+
+def train_until(trainer: Trainer, iteration: int) -> list[Progress]:
+    """Progress up to and with the training of an iteration; its validation, if one is due, is not made."""
+    seen = []
+    for progress in trainer.steps():
+        seen.append(progress)
+        if progress.step == iteration:
+            break
+    return seen
+
+
+def bits(tensor: Tensor) -> list[int]:
+    return list(tensor.detach().numpy().tobytes())
+
+
+def weights(trainer: Trainer) -> dict[str, list[int]]:
+    return {name: bits(parameter) for name, parameter in trainer.model.named_parameters()}
+
+
+# what is reported
+
+
+@pytest.mark.parametrize("r", [1, 2, 3])
+def test_every_iteration_and_validation_has_every_metric_of_the_contract(tmp_path: Path, r: int) -> None:
+    progress = list(small.trainer(tmp_path, reduction_factor=r).steps())
+    training, validation = of_kind("training", progress), of_kind("validation", progress)
+    assert len(training) == 6
+    assert len(validation) == 2
+    assert {tuple(one.fixed()) for one in training} == {TRAINING_METRICS}
+    assert {tuple(one.fixed()) for one in validation} == {VALIDATION_METRICS}
+    assert {frozenset(one.metrics) - set(TRAINING_METRICS) for one in training} == {
+        frozenset({"training.frames_per_second"})
+    }
+    assert {frozenset(one.metrics) - set(VALIDATION_METRICS) for one in validation} == {
+        frozenset({"validation.attention_coverage"})
+    }
+    assert all(math.isfinite(value) for one in progress for value in one.metrics.values())
+
+
+def test_counters_count(tmp_path: Path) -> None:
+    progress = list(small.trainer(tmp_path).steps())
+    training, validation = of_kind("training", progress), of_kind("validation", progress)
+    assert series("iteration", training) == [one.step for one in training] == [1, 2, 3, 4, 5, 6]
+    assert series("epoch", training) == [1, 1, 1, 2, 2, 2]
+    assert [one.utterances for one in training] == [4, 8, 12, 16, 20, 24]
+    assert [one.fraction for one in training] == [step / 6 for step in range(1, 7)]
+    assert series("validation.step", validation) == [1, 2]
+    assert [(one.step, one.utterances) for one in validation] == [(3, 12), (6, 24)]
+
+
+def test_losses_of_features_that_are_off_are_zero_and_the_others_are_not(tmp_path: Path) -> None:
+    guided, unguided = (next(small.trainer(tmp_path, use_guided_attn=used).steps()).metrics for used in (True, False))
+    assert guided["training.mi_loss"] == guided["training.emb_loss"] == unguided["training.guide_loss"] == 0.0
+    assert min(guided[f"training.{name}_loss"] for name in ("taco", "atten", "guide", "gate")) > 0.0
+    assert guided["training.loss"] == pytest.approx(unguided["training.loss"] + guided["training.guide_loss"])
+
+
+def test_frames_per_second_are_real_frames_over_the_duration(tmp_path: Path) -> None:
+    trainer = small.trainer(tmp_path, budget="1it")
+    first = plan_epoch(trainer.frames, 4, trainer.hparams.seed, 0)[0]
+    metrics = next(trainer.steps()).metrics
+    assert metrics["training.frames_per_second"] == pytest.approx(
+        sum(trainer.frames[index] for index in first) / metrics["duration"]
+    )
+
+
+def test_an_exhibit_is_the_shown_utterance_without_padding(tmp_path: Path) -> None:
+    trainer = small.trainer(tmp_path, reduction_factor=2)
+    list(trainer.steps())
+    exhibit = trainer.validation.exhibit
+    assert exhibit is not None
+    shown = next(example for example in trainer.validation.examples if example.name == exhibit.name)
+    np.testing.assert_array_equal(exhibit.target_MF, np.load(shown.mel))
+    assert exhibit.predicted_MF.shape == (small.MELS, shown.frames)
+    assert exhibit.attention_TN.shape == (-(-shown.frames // 2), len(shown.tokens))
+    assert exhibit.attention_TN.sum(1) == pytest.approx(1.0, abs=1e-5)
+    assert 0 < exhibit.gate_T.min() <= exhibit.gate_T.max() < 1
+
+
+def test_texts_narrower_than_the_band_do_not_enter_the_alignment_score_unless_all_are() -> None:
+    columns = {"alignment_score": torch.tensor([1.0, 0.5]), "gate_first": torch.tensor([0.4, 0.6])}
+    columns["gate_second"] = torch.tensor([0.4, 0.5])
+    mixed = summarise({**columns, "tokens": torch.tensor([19, 20])})
+    short = summarise({**columns, "tokens": torch.tensor([19, 19])})
+    assert mixed["validation.alignment_score"] == 0.5
+    assert short["validation.alignment_score"] == 0.75
+    assert mixed["validation.gate_mean"] == pytest.approx(0.5)
+    assert mixed["validation.gate_std"] == pytest.approx(math.sqrt(0.45 - 0.25))
+
+
+# the learning rate
+
+
+def hparams(**values: Any) -> Hparams:
+    return Hparams(learning_rate=1e-2, final_learning_rate=1e-4, **{"warmup_iterations": 0, **values})
+
+
+@pytest.mark.parametrize("schedule", ["constant", "exponential", "cosine"])
+def test_the_rate_warms_up_in_a_line_to_its_peak(schedule: str) -> None:
+    rates = [learning_rate(hparams(schedule=schedule, warmup_iterations=4), step, 0.0) for step in range(1, 6)]
+    assert rates == pytest.approx([2.5e-3, 5e-3, 7.5e-3, 1e-2, 1e-2])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [1e-2, 1e-2, 1e-2, 1e-2]),
+        ("exponential", [1e-2, 1e-2, 1e-3, 1e-4]),
+        ("cosine", [1e-2, 5.05e-3, 1e-4 + 9.9e-3 * (1 - math.sqrt(0.5)) / 2, 1e-4]),
+    ],
+)
+def test_a_schedule_falls_from_the_peak_to_the_final_rate(schedule: str, expected: list[float]) -> None:
+    rates = [learning_rate(hparams(schedule=schedule), 10, used) for used in (0.0, 0.5, 0.75, 1.0)]
+    assert rates == pytest.approx(expected)
+
+
+def test_the_rate_reported_is_the_rate_used(tmp_path: Path) -> None:
+    trainer = small.trainer(tmp_path)
+    used: list[float] = []
+    trainer.optimizer.register_step_pre_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"]))
+    reported = series("learning.rate", list(trainer.steps()))
+    assert reported == used == [learning_rate(trainer.hparams, step + 1, step / 6) for step in range(6)]
+    assert len(set(reported)) > 3
+
+
+# repeating and resuming
+
+
+def test_the_same_seed_repeats_exactly_and_another_does_not(tmp_path: Path) -> None:
+    once, again, other = (small.lines(small.trainer(tmp_path, seed=seed).steps()) for seed in (5, 5, 6))
+    assert once == again
+    assert once != other
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4, 7], ids=["mid-epoch", "before validation", "epoch end", "4", "the end"])
+def test_an_interrupted_training_goes_on_exactly_as_if_it_had_not_been(tmp_path: Path, stop: int) -> None:
+    wanted = {"budget": "7it", "validation_freq": 2, "reduction_factor": 2}
+    whole = small.trainer(tmp_path, **wanted)
+    expected = small.lines(whole.steps())
+    first = small.trainer(tmp_path, **wanted)
+    before = train_until(first, stop)
+    first.save()
+    torch.rand(3)  # whatever the process does in between
+    second = small.trainer(tmp_path, **wanted)
+    second.restore()
+    assert small.lines([*before, *second.steps()]) == expected
+    assert weights(second) == weights(whole)
+
+
+def test_a_training_goes_on_after_a_validation(tmp_path: Path) -> None:
+    expected = small.lines(small.trainer(tmp_path).steps())
+    first = small.trainer(tmp_path)
+    before: list[Progress] = []
+    for progress in first.steps():
+        before.append(progress)
+        if progress.kind == "validation":
+            break
+    first.save()
+    second = small.trainer(tmp_path)
+    second.restore()
+    assert small.lines([*before, *second.steps()]) == expected
+
+
+def test_the_seconds_of_earlier_sessions_count(tmp_path: Path) -> None:
+    first = small.trainer(tmp_path, budget="1h")
+    train_until(first, 2)
+    first.save()
+    second = small.trainer(tmp_path, budget="1h")
+    second.restore()
+    assert second.position.seconds == first.position.seconds > 0
+    assert next(second.steps()).fraction > first.used() > 0
+
+
+def test_a_finished_training_has_nothing_left_to_do(tmp_path: Path) -> None:
+    list(small.trainer(tmp_path).steps())
+    again = small.trainer(tmp_path)
+    again.restore()
+    assert list(again.steps()) == []
+
+
+def test_a_checkpoint_with_another_symbol_table_is_refused(tmp_path: Path) -> None:
+    first = small.trainer(tmp_path)
+    first.save()
+    second = small.trainer(tmp_path)
+    second.symbols = (*small.SYMBOLS[:-1], "x")
+    with pytest.raises(CheckpointError, match="another symbol table"):
+        second.restore()
+
+
+# validation
+
+
+def test_validation_leaves_no_trace_in_the_training(tmp_path: Path) -> None:
+    often, never = (list(small.trainer(tmp_path, validation_freq=every).steps()) for every in (1, 1000))
+    assert len(of_kind("validation", often)) == 6
+    assert len(of_kind("validation", never)) == 1
+    assert small.lines(of_kind("training", often)) == small.lines(of_kind("training", never))
+
+
+def test_the_model_is_in_training_mode_outside_a_validation(tmp_path: Path) -> None:
+    trainer = small.trainer(tmp_path)
+    modes: list[tuple[bool, bool]] = []
+    trainer.model.register_forward_pre_hook(lambda model, _: modes.append((model.training, torch.is_grad_enabled())))
+    outside = [(trainer.model.training, torch.is_grad_enabled()) for _ in trainer.steps()]
+    assert outside == [(True, True)] * 8
+    assert modes == [*[(True, True)] * 3, (False, False)] * 2
+
+
+def test_validation_values_repeat_whatever_the_training_batch_size(tmp_path: Path) -> None:
+    def measured(batch_size: int) -> list[dict[str, float]]:
+        trainer = small.trainer(tmp_path, batch_size=batch_size)
+        torch.rand(batch_size)
+        metrics = [trainer._validate().metrics for _ in range(2)]
+        return [{name: value for name, value in one.items() if name != "validation.step"} for one in metrics]
+
+    first, second = measured(2)
+    assert [first, second] == measured(7)
+    assert first == second
+
+
+def test_tunable_weights_do_not_enter_validation(tmp_path: Path) -> None:
+    plain, weighted = (
+        small.trainer(tmp_path, **weights)._validate().metrics
+        for weights in ({}, {"gate_weight": 9.0, "gate_positive_weight": 50.0, "guide_weight": 7.0})
+    )
+    assert plain == weighted
+
+
+# gradients
+
+
+def gradient_norms(trainer: Trainer) -> list[float]:
+    """Filled with the norm of the gradients that each optimizer step sees."""
+    norms: list[float] = []
+
+    def note(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        gradients = [parameter.grad for parameter in optimizer.param_groups[0]["params"]]
+        norms.append(math.sqrt(sum(float((gradient.double() ** 2).sum()) for gradient in gradients)))
+
+    trainer.optimizer.register_step_pre_hook(note)
+    return norms
+
+
+def test_grad_norm_is_the_norm_before_clipping_and_clipping_acts(tmp_path: Path) -> None:
+    clipped, free = (small.trainer(tmp_path, budget="1it", grad_clip_thresh=limit) for limit in (0.1, 1e6))
+    clipped_norms, free_norms = gradient_norms(clipped), gradient_norms(free)
+    torch.manual_seed(0)
+    reported = series("grad.norm", list(clipped.steps()))
+    torch.manual_seed(0)
+    assert series("grad.norm", list(free.steps())) == reported
+    assert free_norms == pytest.approx(reported, rel=1e-5)
+    assert clipped_norms == pytest.approx([0.1], rel=1e-3)
+    assert reported[0] > 1.0
+
+
+def test_the_first_gradient_is_that_of_the_first_batchs_loss(tmp_path: Path) -> None:
+    reported = next(small.trainer(tmp_path).steps()).metrics
+    twin = small.trainer(tmp_path)  # the same seed: the same weights, and the same dropout from here on
+    batch = next(load(twin.train, plan_epoch(twin.frames, 4, twin.hparams.seed, 0), small.CPU))
+    predicted = twin.model(batch.tokens_BN, batch.tokens_B, batch.mels_BMF, batch.frames_B)
+    losses = training_losses(predicted, batch.tokens_B, batch.mels_BMF, batch.frames_B, r=1, weights=twin.weights)
+    gradients = torch.autograd.grad(losses["loss"], list(twin.model.parameters()))
+    assert reported["training.loss"] == losses["loss"].item()
+    assert reported["grad.norm"] == pytest.approx(math.sqrt(sum(float((g**2).sum()) for g in gradients)), rel=1e-5)
+
+
+def poison_weight(trainer: Trainer) -> None:
+    with torch.no_grad():
+        trainer.model.decoder.gate_layer.linear_layer.weight[0, 0] = math.nan
+
+
+def poison_mels(trainer: Trainer) -> None:
+    for example in trainer.train:
+        mel = np.load(example.mel)
+        mel[0, 0] = math.inf
+        np.save(example.mel, mel)
+
+
+def poison_gradient(trainer: Trainer) -> None:
+    trainer.model.embedding.weight.register_hook(lambda gradient: gradient * math.inf)
+
+
+@pytest.mark.parametrize("poison", [poison_weight, poison_mels, poison_gradient])
+def test_a_loss_or_gradient_that_is_not_finite_stops_before_the_optimizer_step(
+    tmp_path: Path, poison: Callable[[Trainer], None]
+) -> None:
+    trainer = small.trainer(tmp_path)
+    training = trainer.steps()
+    assert [next(training).step, next(training).step] == [1, 2]
+    poison(trainer)
+    before, state = weights(trainer), repr(trainer.optimizer.state_dict()["state"])
+    with pytest.raises(TrialStopped, match=r"iteration 3: .* no optimizer step") as stopped:
+        next(training)
+    assert weights(trainer) == before
+    assert repr(trainer.optimizer.state_dict()["state"]) == state
+    assert (stopped.value.rule, stopped.value.step) == ("non_finite", 3)
+    assert {"nan", "inf"} & set(stopped.value.observed.values())
+
+
+def test_a_validation_loss_that_is_not_finite_stops_the_trial(tmp_path: Path) -> None:
+    trainer = small.trainer(tmp_path)
+    mel = np.load(trainer.validation.examples[0].mel)
+    np.save(trainer.validation.examples[0].mel, mel * math.nan)
+    with pytest.raises(TrialStopped, match=r"validation\.loss is not finite") as stopped:
+        list(trainer.steps())
+    assert (stopped.value.rule, stopped.value.step) == ("non_finite", 3)
+
+
+# mixed precision
+
+
+def test_a_cpu_trains_in_fp32_whatever_is_asked(tmp_path: Path) -> None:
+    assert choose_precision(small.CPU, asked=True) is torch.float32
+    mixed, plain = (small.trainer(tmp_path, fp16_run=asked, budget="2it") for asked in (True, False))
+    assert not mixed.scaler.is_enabled()
+    first = small.trainer(tmp_path, fp16_run=True, budget="2it")
+    assert small.lines(first.steps()) == small.lines(small.trainer(tmp_path, budget="2it").steps())
+    assert mixed.precision is plain.precision is torch.float32
+
+
+def with_loss_scale(trainer: Trainer) -> Trainer:
+    """The trainer as on a GPU that needs fp16: its loss is scaled."""
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    return trainer
+
+
+def test_the_loss_scale_is_removed_before_the_norm_is_taken(tmp_path: Path) -> None:
+    plain = series("grad.norm", list(small.trainer(tmp_path).steps()))
+    scaled = series("grad.norm", list(with_loss_scale(small.trainer(tmp_path)).steps()))
+    assert scaled == pytest.approx(plain, rel=1e-3)
+
+
+def test_an_fp16_overflow_skips_its_step_is_counted_and_not_reported(tmp_path: Path) -> None:
+    trainer = with_loss_scale(small.trainer(tmp_path))
+    training = trainer.steps()
+    next(training)
+    before = weights(trainer)
+    overflow = trainer.model.embedding.weight.register_hook(lambda gradient: gradient * math.inf)
+    assert "grad.norm" not in next(training).metrics
+    assert weights(trainer) == before
+    overflow.remove()
+    assert "grad.norm" in next(training).metrics
+    assert weights(trainer) != before
+    assert (trainer.position.skipped, trainer.position.skipped_in_a_row) == (1, 0)
+
+
+def test_overflows_without_end_stop_the_trial(tmp_path: Path) -> None:
+    trainer = with_loss_scale(small.trainer(tmp_path, budget="100it", validation_freq=1000))
+    trainer.model.embedding.weight.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(TrialStopped) as stopped:
+        list(trainer.steps())
+    assert stopped.value.step == MOST_SKIPPED_IN_A_ROW + 1
+
+
+# budgets and checkpoints
+
+
+@pytest.mark.parametrize(("budget", "iterations"), [("2ep", 6), ("1.5ep", 5), ("7it", 7), ("9utt", 3), ("0.001s", 1)])
+def test_a_budget_ends_the_training_after_a_validation(tmp_path: Path, budget: str, iterations: int) -> None:
+    progress = list(small.trainer(tmp_path, budget=budget, validation_freq=1000).steps())
+    assert [one.step for one in of_kind("training", progress)] == list(range(1, iterations + 1))
+    assert (progress[-1].kind, progress[-1].step, progress[-1].fraction) == ("validation", iterations, 1.0)
+    assert len(of_kind("validation", progress)) == 1
+
+
+def test_planned_epochs_follow_the_budget(tmp_path: Path) -> None:
+    assert small.trainer(tmp_path, budget="7it").planned_epochs() == pytest.approx(7 / 3)
+    assert small.trainer(tmp_path, budget="7m").planned_epochs() is None
+
+
+def test_best_is_the_checkpoint_of_the_lowest_validation_loss(tmp_path: Path) -> None:
+    trainer, losses = small.trainer(tmp_path, validation_freq=2), []
+    for progress in trainer.steps():
+        losses += series("validation.loss", [progress])
+        level = {1: 9.0, 3: -3.0, 5: 9.0}.get(progress.step)
+        if level is not None:
+            nn.init.constant_(trainer.model.decoder.linear_projection.linear_layer.bias, level)
+    best = checkpoint.read(trainer.folder / checkpoint.BEST)
+    assert losses.index(min(losses)) == 1  # neither the first nor the last, or this would show nothing
+    assert best["position"]["best_step"] == best["position"]["iteration"] == 4
+    again = small.trainer(tmp_path)
+    again.model.load_state_dict(best["state_dict"])
+    assert again._validate().metrics["validation.loss"] == min(losses) == best["position"]["best_loss"]
+
+
+def test_the_last_checkpoint_is_complete(tmp_path: Path) -> None:
+    trainer = small.trainer(tmp_path)
+    list(trainer.steps())
+    last = checkpoint.read(trainer.folder / checkpoint.LAST)
+    assert {name: bits(tensor) for name, tensor in last["state_dict"].items()} == {
+        name: bits(tensor) for name, tensor in trainer.model.state_dict().items()
+    }
+    assert last["symbols"] == list(small.SYMBOLS)
+    assert last["position"]["iteration"] == 6
+    assert last["settings"]["hparams"]["learning_rate"] == trainer.hparams.learning_rate
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(0.0, [False, False, False, False, True]), (1e9, [False] * 5)])
+def test_checkpoints_are_written_at_validations_when_due(tmp_path: Path, seconds: float, written: list[bool]) -> None:
+    given = small.settings()
+    object.__setattr__(given.tracking, "checkpoint_seconds", seconds)
+    trainer = small.trainer(tmp_path, given)
+    training = trainer.steps()
+    seen = [(trainer.folder / checkpoint.LAST).exists() for _, _ in zip(range(5), training, strict=False)]
+    assert seen == written
+    assert (trainer.folder / checkpoint.BEST).exists() == written[-1]
+
+
+# learning and speaking
+
+
+@pytest.mark.parametrize("r", [1, 2])
+def test_training_starts_at_the_corpus_mean_mel(tmp_path: Path, r: int) -> None:
+    trainer = small.trainer(tmp_path, reduction_factor=r)
+    bias = trainer.model.decoder.linear_projection.linear_layer.bias.detach().numpy()
+    np.testing.assert_array_equal(bias, np.tile(small.mean_mel(trainer.train), r))
+
+
+def test_a_small_task_is_learnt_by_heart(tmp_path: Path) -> None:
+    no_dropout = {f"{part}_dropout": 0.0 for part in ("prenet", "encoder", "attention", "decoder", "postnet")}
+    trainer = small.trainer(tmp_path, budget="60it", validation_freq=1000, learning_rate=2e-2, **no_dropout)
+    trainer.train = trainer.train[:4]
+    trainer.frames = trainer.frames[:4]
+    losses = series("training.taco_loss", list(trainer.steps()))
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize(("r", "longest"), [(1, 10), (3, 9)])
+def test_speaking_gives_frames_and_leaves_the_training_as_it_was(tmp_path: Path, r: int, longest: int) -> None:
+    trainer = small.trainer(tmp_path, reduction_factor=r)
+    nn.init.constant_(trainer.model.decoder.gate_layer.linear_layer.bias, -20.0)  # never stops by itself
+    stream = torch.get_rng_state()
+    mel = trainer.speak(trainer.validation.examples[0].tokens, most_frames=10)
+    assert mel.shape == (small.MELS, longest)
+    assert np.isfinite(mel).all()
+    assert trainer.model.training
+    assert torch.equal(torch.get_rng_state(), stream)
+    np.testing.assert_array_equal(mel, trainer.speak(trainer.validation.examples[0].tokens, most_frames=10))
+
+
+def test_speech_ends_where_the_gate_opens(tmp_path: Path) -> None:
+    trainer = small.trainer(tmp_path, reduction_factor=2)
+    nn.init.constant_(trainer.model.decoder.gate_layer.linear_layer.bias, 20.0)
+    assert trainer.speak(trainer.validation.examples[0].tokens, most_frames=10).shape == (small.MELS, 2)
+
+
+# the device
+
+
+def test_a_full_device_is_a_fault_that_names_the_batch_size(tmp_path: Path) -> None:
+    def full(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    trainer = small.trainer(tmp_path)
+    trainer.model.register_forward_pre_hook(full)
+    with pytest.raises(OutOfMemoryError, match=r"hparams\.batch_size 4"):
+        next(trainer.steps())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    assert choose_device("auto") == choose_device("cpu") == small.CPU
+    with pytest.raises(SettingsError, match=r"--device cuda:1: torch sees 0 CUDA device\(s\)"):
+        choose_device("cuda:1")
+
+
+def test_a_cpu_training_leaves_a_core_unless_told_how_many_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = torch.get_num_threads()
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    leave_a_core(small.CPU)
+    assert torch.get_num_threads() == given
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    try:
+        leave_a_core(small.CPU)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(given)
