@@ -54,7 +54,9 @@ def main(
         "smart_tuner_files"
     ),
     experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "Default",
-    tracking_uri: Annotated[str | None, typer.Option(help="MLflow store. Default: mlflow.db in this folder.")] = None,
+    tracking_uri: Annotated[
+        str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow store. Default: mlflow.db in this folder.")
+    ] = None,
     storage: Annotated[str, typer.Option(help="Optuna store.")] = "sqlite:///smart_tuner.db",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print settings, corpus and planned steps; write nothing.")

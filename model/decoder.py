@@ -52,10 +52,11 @@ class AttentionLoop:
 
     def __init__(self, decoder: "Decoder", memory_BNE: Tensor, padding_BN: Tensor) -> None:
         cell, attention = decoder.attention_rnn, decoder.attention_layer
-        self.memory, self.padding = memory_BNE, padding_BN
+        self.padding = padding_BN
         self.dropout = decoder.sizes.attention_dropout if decoder.training else 0.0
         keys_BNA = attention.memory_layer(memory_BNE)
         compute = keys_BNA.dtype  # what autocast chose
+        self.memory = memory_BNE.to(compute)
         feedback = torch.cat([cell.weight_ih[:, decoder.sizes.prenet_dim :], cell.weight_hh], dim=1)
         self.feedback = StepwiseLinear(feedback, compute)
         self.query = StepwiseLinear(attention.query_layer.linear_layer.weight, compute)
@@ -137,9 +138,11 @@ class Decoder(nn.Module):
 
     def _decoder_lstm(self, inputs_BTI: Tensor) -> Tensor:
         cell = self.decoder_rnn
+        inputs_BTI = inputs_BTI.to(cell.weight_ih.dtype)
         start = inputs_BTI.new_zeros(1, inputs_BTI.shape[0], cell.hidden_size)
         weights = [cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh]
-        return torch.lstm(inputs_BTI, (start, start), weights, True, 1, 0.0, self.training, False, True)[0]
+        with torch.autocast(inputs_BTI.device.type, enabled=False):  # on CUDA it makes any LSTM fp16, bf16 asked or not
+            return torch.lstm(inputs_BTI, (start, start), weights, True, 1, 0.0, self.training, False, True)[0]
 
     def _output(self, features_BTI: Tensor, attention_BTN: Tensor, frames: int) -> DecoderOutput:
         batch, steps, _ = features_BTI.shape

@@ -51,8 +51,11 @@ class Encoder(nn.Module):
         hidden = (embedded_BNE * mask_BN[:, :, None]).transpose(1, 2)
         for layer in self.convolutions:
             hidden = F.dropout(F.relu(layer(hidden)), self.dropout, self.training) * mask_BN[:, None]
-        packed = pack_padded_sequence(hidden.transpose(1, 2), lengths_B.cpu(), batch_first=True, enforce_sorted=False)
-        return pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=mask_BN.shape[1])[0]
+        hidden = hidden.transpose(1, 2).to(embedded_BNE.dtype)
+        packed = pack_padded_sequence(hidden, lengths_B.cpu(), batch_first=True, enforce_sorted=False)
+        with torch.autocast(hidden.device.type, enabled=False):  # on CUDA it makes any LSTM fp16, bf16 asked or not
+            memory = self.lstm(packed)[0]
+        return pad_packed_sequence(memory, batch_first=True, total_length=mask_BN.shape[1])[0]
 
 
 class Postnet(nn.Module):

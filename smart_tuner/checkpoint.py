@@ -56,7 +56,7 @@ def read(path: Path) -> Snapshot:
     try:
         snapshot = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch and pickle raise a dozen kinds for a broken file
-        why = (str(problem).splitlines() or [type(problem).__name__])[0]
+        why = problem.strerror if isinstance(problem, OSError) else type(problem).__name__
         raise CheckpointError(f"The checkpoint {path} cannot be read ({why}); remove it to begin again.") from problem
     if not isinstance(snapshot, dict) or snapshot.get("format") != FORMAT:
         raise CheckpointError(f"The file {path} is no checkpoint of format {FORMAT}.")

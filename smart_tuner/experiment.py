@@ -73,6 +73,7 @@ class Experiment:
         try:
             self._describe(run, trial, trainer)
             artefacts = Artefacts(run, trainer, self.extras)
+            yield from (entry.progress for entry in journal.kept if entry.progress.kind == "validation")
             for progress in trainer.steps():
                 run.log(progress)
                 if progress.kind == "validation":
@@ -88,19 +89,30 @@ class Experiment:
             run.close("KILLED", {"trial.state": "interrupted", "stop.kind": "user", "stop.reason": str(verdict)})
             raise
         except TrialStopped as verdict:
-            trainer.save_best()
-            run.close("KILLED", stopped_tags(verdict, folder), best(trainer))
+            try:
+                trainer.save_best()
+            finally:
+                run.close("KILLED", stopped_tags(verdict, folder), best(trainer))
             raise
         except Fault as fault:
-            if isinstance(fault, TrackingError):
+            try:
+                if isinstance(fault, TrackingError):
+                    trainer.save()
+            finally:
+                run.close("FAILED", {"trial.state": "failed", "error": str(fault), "checkpoint": last_good(folder)})
+            raise
+        except GeneratorExit:  # whoever iterated has left: the study's own storage failed, or a bug elsewhere
+            try:
                 trainer.save()
-            run.close("FAILED", {"trial.state": "failed", "error": str(fault), "checkpoint": last_good(folder)})
+            finally:
+                run.close("KILLED", {"trial.state": "interrupted", "stop.kind": "abandoned"})
             raise
         except BaseException as bug:  # named in the run, then raised again
             run.close("FAILED", {"trial.state": "failed", "error": f"{type(bug).__name__}: {bug}"})
             raise
         spent = f"The budget of {trial.settings.hparams.budget} is spent."
-        run.close("FINISHED", {"trial.state": "complete", "stop.reason": spent}, best(trainer))
+        skipped = {"fp16.skipped_steps": str(trainer.position.skipped)} if trainer.scaler.is_enabled() else {}
+        run.close("FINISHED", {"trial.state": "complete", "stop.reason": spent, **skipped}, best(trainer))
 
     def _describe(self, run: TrialRun, trial: Trial, trainer: Trainer) -> None:
         settings, examples = trial.settings, self.examples

@@ -2,9 +2,12 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from smart_tuner.errors import CheckpointError
 from smart_tuner.progress import Progress
 
 
@@ -24,17 +27,26 @@ class Journal:
         """Open the journal, keeping what a checkpoint of these iterations includes: what follows is trained again."""
         until = {"training": iteration, "validation": validated_at}
         self.kept = [entry for entry in _read(path) if entry.progress.step <= until[entry.progress.kind]]
-        part = path.with_suffix(".part")
-        part.write_text("".join(_line(entry) for entry in self.kept), encoding="utf-8")
-        part.replace(path)
-        self._file = path.open("a", encoding="utf-8")
+        self._path, part = path, path.with_suffix(".part")
+        with self._written():
+            part.write_text("".join(_line(entry) for entry in self.kept), encoding="utf-8")
+            part.replace(path)
+            self._file = path.open("a", encoding="utf-8")
 
     def append(self, progress: Progress) -> Entry:
         """Note a Progress; it is in the operating system's hands when this returns, so that a kill does not lose it."""
         entry = Entry(progress, time.time_ns() // 1_000_000)
-        self._file.write(_line(entry))
-        self._file.flush()
+        with self._written():
+            self._file.write(_line(entry))
+            self._file.flush()
         return entry
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as problem:
+            raise CheckpointError(f"The journal {self._path} could not be written: {problem.strerror}.") from problem
 
     def close(self) -> None:
         """Close the file."""

@@ -3,6 +3,7 @@
 import getpass
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -41,6 +42,15 @@ def extras(choice: str) -> Extras:
     lacking = "".join(f"; no {WANTED[package]} without {package}" for package in missing)
     on = "extra metrics, audio, " + found
     return Extras(True, "psutil" not in missing, "matplotlib" not in missing, on + lacking)
+
+
+def command(program: str) -> str:
+    """What to type for a program of this Python environment: its name, or its path when the shell would not find it."""
+    own = Path(sys.executable).parent / program
+    if not own.exists() or shutil.which(program) == str(own):
+        return program
+    relative = os.path.relpath(own)
+    return str(own) if relative.startswith("..") else relative
 
 
 def versions() -> dict[str, str]:

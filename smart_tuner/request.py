@@ -6,11 +6,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from smart_tuner import machine
 from smart_tuner import settings as settings_module
 from smart_tuner.errors import SettingsError, StorageError
 from smart_tuner.settings import Settings
 
 MLFLOW_DEFAULT = "sqlite:///mlflow.db"
+STUDIES_DEFAULT = "sqlite:///smart_tuner.db"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,10 @@ class Request:
                 next(words, None)  # its value
             elif word.partition("=")[0] not in options:
                 kept.append(word)
-        program = ["python3", sys.argv[0]] if sys.argv[0].endswith(".py") else [Path(sys.argv[0]).name]
+        script = sys.argv[0]
+        program = (
+            [machine.command("python3"), script] if script.endswith(".py") else [machine.command(Path(script).name)]
+        )
         added = [text for name, value in changed.items() for text in (f"--{name}", value)]
         return shlex.join([*program, *kept, *added])
 

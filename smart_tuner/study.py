@@ -2,14 +2,16 @@
 
 import statistics
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from smart_tuner.errors import Interrupted, Outage, StorageError, TrialStopped
+from smart_tuner.errors import Interrupted, Outage, StorageError, TrackingError, TrialStopped
 from smart_tuner.experiment import Trial
 from smart_tuner.progress import Progress
 from smart_tuner.settings import Settings
@@ -25,6 +27,15 @@ class Executor(Protocol):
     def __call__(self, trial: Trial, /) -> Iterator[Progress]:
         """Yield all progress of the trial."""
         ...
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn a failure of the study's storage in the middle of a trial into TrackingError."""
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as problem:
+        raise TrackingError(f"The study storage failed: {str(problem).splitlines()[0]}.") from problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +128,12 @@ class TrainStudy:
         losses = dict(frozen.intermediate_values)
         try:
             for progress in execute(trial):
-                if progress.kind == "validation" and progress.utterances not in losses:
+                if progress.kind == "validation":
+                    if progress.utterances in losses:
+                        continue  # told again by a trial that goes on
                     losses[progress.utterances] = progress.metrics[OBJECTIVE]
-                    live.report(progress.metrics[OBJECTIVE], step=progress.utterances)
+                    with translated():
+                        live.report(progress.metrics[OBJECTIVE], step=progress.utterances)
                 yield progress
         except TrialStopped as verdict:
             live.set_user_attr("stop.reason", str(verdict))

@@ -106,8 +106,8 @@ class Tracker:
     def ui_command(self) -> str | None:
         """What to type to see the runs; None when a server already shows them."""
         if self.uri is None:
-            return "mlflow ui"
-        return None if self.uri.startswith("http") else f"mlflow ui --backend-store-uri {self.uri}"
+            return f"{machine.command('mlflow')} ui"
+        return None if self.uri.startswith("http") else f"{machine.command('mlflow')} ui --backend-store-uri {self.uri}"
 
     def link(self, path: str) -> str:
         """Where a page of this experiment is in the UI."""
@@ -161,9 +161,9 @@ class TrialRun:
         self._written = {"training": written.get("iteration", 0.0), "validation": written.get("validation.step", 0.0)}
         self._has_best = "best.step" in written
         self._queue: queue.Queue[Entry | Callable[[], None] | None] = queue.Queue()
+        self._monitor = self._watch_system(bool(written), tracker.uri) if extras.system_metrics else None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tracker")
         self._writing: Future[None] = self._thread.submit(self._write_all)
-        self._monitor = self._watch_system(bool(written), tracker.uri) if extras.system_metrics else None
         for entry in journal.kept:
             self._hand_over(entry)
 
@@ -220,12 +220,15 @@ class TrialRun:
         self.journal.close()
         if self._monitor is not None:
             self._monitor.finish()
-        self._raise_failure()
+        failure = self._writing.exception()
+        if failure is not None:
+            status, tags = "FAILED", {"trial.state": "failed", "error": f"{type(failure).__name__}: {failure}"}
         with translated():
             if best and not self._has_best:  # at step 0, which the charts compare as bars
                 self.client.log_batch(self.run_id, [Metric(key, value, now(), 0) for key, value in best.items()])
             self.tags(tags)
             self.client.set_terminated(self.run_id, status)
+        self._raise_failure()
 
     def _watch_system(self, again: bool, uri: str | None) -> SystemMetricsMonitor:
         monitor = SystemMetricsMonitor(self.run_id, resume_logging=again, tracking_uri=uri)

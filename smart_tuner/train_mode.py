@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
+from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
@@ -13,7 +14,7 @@ from smart_tuner.console import Console, TrainingDisplay
 from smart_tuner.errors import Interrupted, StorageError
 from smart_tuner.experiment import Experiment, Trial
 from smart_tuner.progress import Progress
-from smart_tuner.request import Request, require_writable
+from smart_tuner.request import STUDIES_DEFAULT, Request, require_writable
 from smart_tuner.settings import Settings
 from smart_tuner.signals import stop_on_signal
 from smart_tuner.speech import corpus
@@ -21,6 +22,9 @@ from smart_tuner.speech.corpus import Examples
 from smart_tuner.study import Result, Summary, TrainStudy, summarise
 from smart_tuner.tracker import StudyRun, Tracker, refuse_leftovers
 from smart_tuner.trainer import choose_device, leave_a_core
+
+LOCK_SECONDS = 10
+"""Data loaders of a killed process hold its lock for some seconds more."""
 
 
 def run(request: Request, console: Console) -> int:
@@ -54,8 +58,7 @@ def run(request: Request, console: Console) -> int:
             console.say("Stopped", str(verdict))
             console.say("Continue", request.again(study=name))
             return stop.exit_code
-    conclude(request, console, name, study, tracker, parent)
-    return 0
+    return conclude(request, console, name, study, tracker, parent)
 
 
 def prepare(request: Request, console: Console) -> Examples:
@@ -84,7 +87,7 @@ def only_process(request: Request, name: str) -> Iterator[None]:
     folder = request.output / "studies" / name
     require_writable(folder)
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
             yield
     except Timeout:
         raise StorageError(
@@ -94,7 +97,8 @@ def only_process(request: Request, name: str) -> Iterator[None]:
 
 def open_stores(request: Request, name: str, examples: Examples) -> tuple[TrainStudy, Tracker]:
     """Optuna's study and MLflow's experiment. Their schemas are made under a lock: two makers at once would crash."""
-    require_writable(request.output.parent if request.output.is_absolute() else request.output)
+    if request.tracking_uri is None or request.storage == STUDIES_DEFAULT:
+        require_writable(Path())
     with FileLock(request.output / ".stores.lock"):
         study = TrainStudy(name, request.storage, request.settings, examples.digest)
         return study, Tracker(request.tracking_uri, request.experiment)
@@ -174,8 +178,8 @@ def sentence(result: Result) -> str:
 
 def conclude(
     request: Request, console: Console, name: str, study: TrainStudy, tracker: Tracker, parent: StudyRun
-) -> None:
-    """The last lines: what came out, where it lies, what to do next."""
+) -> int:
+    """The last lines: what came out, where it lies, what to do next. The exit code: 1 when no trial ended healthy."""
     results = study.results()
     summary = summarise(results)
     folder = request.output / "studies" / name
@@ -199,3 +203,4 @@ def conclude(
     if summary.best is not None and len(results) < 3:
         again = request.again(trials="3", study=name)
         console.say("Next", f"how much luck is in it: two more trials with other seeds, {again}")
+    return 0 if summary.best is not None else 1

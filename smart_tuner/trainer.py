@@ -164,7 +164,7 @@ class Trainer:
                 self.scaler.unscale_(self.optimizer)
                 norm = nn.utils.clip_grad_norm_(parameters, self.hparams.grad_clip_thresh)
 
-                # the only place where an iteration waits for the device
+                # here the iteration waits for the device: one transfer for all that is logged
                 frames, norm_value, *values = torch.stack([batch.frames_B.sum(), norm, *losses.values()]).tolist()
                 self._stop_unless_finite(values[0], norm_value)
                 self.scaler.step(self.optimizer)  # skips the step after an fp16 overflow
@@ -211,10 +211,11 @@ class Trainer:
             raise CheckpointError(f"The checkpoint {self.folder / checkpoint.LAST} was made with another symbol table.")
         self.model.load_state_dict(snapshot["state_dict"])
         self.optimizer.load_state_dict(snapshot["optimizer"])
-        self.scaler.load_state_dict(snapshot["scaler"])
+        if snapshot["scaler"]:  # empty when made without fp16
+            self.scaler.load_state_dict(snapshot["scaler"])
         self.position = Position(**snapshot["position"])
         torch.set_rng_state(snapshot["rng"]["cpu"])
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and snapshot["rng"]["cuda"] is not None:  # None when made on a CPU
             torch.cuda.set_rng_state(snapshot["rng"]["cuda"], self.device)
 
     @torch.no_grad()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +79,9 @@ class Validation:
 def frozen(model: Tacotron2, device: torch.device) -> Iterator[None]:
     """Eval mode with a fixed seed; the model's mode and the random state are as before afterwards."""
     was_training = model.training
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    gpu = device.type == "cuda"
+    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if gpu else nullcontext()
+    with torch.random.fork_rng(devices=[device] if gpu else []), exact:
         torch.manual_seed(SEED)
         model.eval()
         try:

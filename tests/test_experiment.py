@@ -192,8 +192,13 @@ def test_a_sick_trial_is_killed_with_the_rule_and_the_numbers(tmp_path: Path) ->
 
 def test_a_sick_trial_leaves_the_checkpoint_of_its_best_validation(tmp_path: Path) -> None:
     session = Session(tmp_path)
+
+    def poison_after_validation(progress: Progress) -> None:
+        if progress.kind == "validation":
+            poison(session.examples.train)
+
     with pytest.raises(TrialStopped):
-        follow(session.steps(), lambda progress: progress.kind == "validation" and poison(session.examples.train))
+        follow(session.steps(), poison_after_validation)
     best = session.position(checkpoint.BEST)
     assert session.run.best == {"best.validation.loss": best["best_loss"], "best.step": best["best_step"]}
     assert session.run.noted_tags["checkpoint"] == str(session.folder / checkpoint.BEST)

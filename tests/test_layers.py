@@ -20,9 +20,9 @@ FILES = [
 ]
 LAYERS = [
     {"errors", "progress", "model"},
-    {"budget"},
+    {"budget", "machine"},
     {"settings"},
-    {"machine", "request", "signals", "speech"},
+    {"request", "signals", "speech"},
     {"journal", "checkpoint", "validation"},
     {"trainer", "console", "figures", "tracker"},
     {"experiment"},

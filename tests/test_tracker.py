@@ -14,6 +14,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from smart_tuner import machine
 from smart_tuner.errors import StorageError, TrackingError
 from smart_tuner.journal import Journal
 from smart_tuner.machine import Extras
@@ -162,7 +163,7 @@ def test_links_lead_to_the_experiments_pages(tracker: Tracker, open_trial: Open)
         == (f"http://127.0.0.1:5000/#/experiments/0/runs/{run.run_id}?workflowType=machine_learning")
     )
     assert parent.trial_link(8) == ""
-    assert tracker.ui_command() == f"mlflow ui --backend-store-uri {tracker.uri}"
+    assert tracker.ui_command() == f"{machine.command('mlflow')} ui --backend-store-uri {tracker.uri}"
     tracker.uri = "https://host:1/"
     assert (tracker.link("x"), tracker.ui_command()) == (
         "https://host:1/#/experiments/0/x?workflowType=machine_learning",
@@ -328,7 +329,7 @@ def test_after_an_outage_the_journal_brings_everything(tracker: Tracker, open_tr
 
 def test_a_bug_in_a_job_stays_a_bug(open_trial: Open) -> None:
     run = open_trial()
-    run.later(lambda: {}["missing"])
+    run.later(lambda: dict[str, None]()["missing"])
     with pytest.raises(KeyError, match="missing"):
         run.close("FINISHED", {})
 
@@ -397,7 +398,9 @@ def test_the_corpus_is_recorded_once_with_its_digest(tracker: Tracker, open_tria
         run = open_trial()
         run.dataset("voice", "d1ge57", "/data/voice", {"hours": 1.5})
         run.close("KILLED", {})
-    (recorded,) = tracker.client.get_run(run.run_id).inputs.dataset_inputs
+    inputs = tracker.client.get_run(run.run_id).inputs
+    assert inputs is not None
+    (recorded,) = inputs.dataset_inputs
     assert (recorded.dataset.name, recorded.dataset.digest) == ("voice", "d1ge57")
     assert "/data/voice" in recorded.dataset.source
     assert recorded.dataset.profile == '{"hours": 1.5}'

@@ -63,10 +63,16 @@ class MelCache:
 
     def _fill(self, targets: dict[Path, Path], bad: dict[Path, str], report: Report) -> dict[Path, AudioFacts]:
         index, total = self._read_index(), len(targets) + len(bad)
-        present = {entry.name for entry in os.scandir(self.folder)}
-        known = {path: mel.name for path, mel in targets.items() if mel.name in index and mel.name in present}
-        facts = {path: index[name] for path, name in known.items()}
-        missing = [(path, mel) for path, mel in targets.items() if path not in known]
+        sizes = {entry.name: entry.stat().st_size for entry in os.scandir(self.folder)}
+        facts: dict[Path, AudioFacts] = {}
+        missing = []
+        for path, mel in targets.items():
+            known = index.get(mel.name)
+            # a power cut may leave a file that is named but not filled
+            if known and sizes.get(mel.name, 0) > known.frames * self.speech.n_mel_channels * 4:
+                facts[path] = known
+            else:
+                missing.append((path, mel))
         report(len(facts) + len(bad), total)
         with (self.folder / "index.jsonl").open("a", encoding="utf-8") as log:
             if log.tell() and not (self.folder / "index.jsonl").read_bytes().endswith(b"\n"):

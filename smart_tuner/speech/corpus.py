@@ -62,7 +62,7 @@ class Examples:
     """Mean frame (M,) of at most 500 training utterances."""
     hours: float
     digest: str
-    """Changes when a text or the content of an audio file changes."""
+    """Changes when a text, the content of an audio file or the split changes."""
 
 
 def read(sources: Sequence[Path], settings: Settings) -> Corpus:
@@ -187,8 +187,11 @@ def prepare(corpus: Corpus, settings: Settings, cache: MelCache, report: Report)
     train = [example(utterance) for utterance in sorted(corpus.train, key=lambda utterance: utterance.name)]
     sample = sorted(train, key=lambda item: fixed_rank(item.name))[:500]
     total = np.sum([np.load(item.mel).sum(axis=1, dtype=np.float64) for item in sample], axis=0)
+    sides = {"train": corpus.train, "validation": corpus.validation}
     described = sorted(
-        f"{utterance.name}|{utterance.text}|{facts[utterance.audio].sha256}" for utterance in corpus.utterances
+        f"{side}|{utterance.name}|{utterance.text}|{facts[utterance.audio].sha256}"
+        for side, utterances in sides.items()
+        for utterance in utterances
     )
     return Examples(
         corpus=corpus,
