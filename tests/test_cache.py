@@ -84,6 +84,15 @@ def test_settings_that_do_not_touch_audio_share_a_cache(tmp_path: Path) -> None:
     assert MelCache(tmp_path, other).folder == MelCache(tmp_path, Speech()).folder
 
 
+def test_a_mel_that_a_power_cut_left_empty_is_made_again(tmp_path: Path) -> None:
+    paths, mels = clips(tmp_path, 1), MelCache(tmp_path / "mels", Speech())
+    facts, _ = mels.prepare(paths, voices.no_report)
+    mels.mel_path(paths[0]).write_bytes(b"")
+    again, _ = mels.prepare(paths, voices.no_report)
+    assert again == facts
+    assert np.load(mels.mel_path(paths[0])).shape[1] == facts[paths[0]].frames
+
+
 def test_a_rewritten_file_is_analysed_again(tmp_path: Path) -> None:
     paths, mels = clips(tmp_path, 2), MelCache(tmp_path / "mels", Speech())
     before, _ = mels.prepare(paths, voices.no_report)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from smart_tuner.errors import CheckpointError
 from smart_tuner.journal import Journal
 from smart_tuner.progress import Progress
 
@@ -77,3 +78,10 @@ def test_a_journal_goes_on_after_what_it_kept(journal: Written, open_journal: Op
     assert entry.progress == training(4)
     assert [entry.progress for entry in open_journal(path, 9, 9).kept] == [*progress[:4], training(4)]
     assert [file.name for file in path.parent.iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_journal_that_cannot_be_written_is_an_outage(tmp_path: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"The journal .*missing/metrics\.jsonl could not be written: No such file"
+    ):
+        Journal(tmp_path / "missing" / "metrics.jsonl", 0, 0)

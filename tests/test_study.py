@@ -157,6 +157,13 @@ def test_a_trial_that_a_kill_left_open_goes_on(open_study: Open) -> None:
     assert [trial.value for trial in trials(open_study())] == [0.3, 0.2]
 
 
+def test_a_validation_told_again_is_not_shown_again(open_study: Open) -> None:
+    with pytest.raises(Interrupted):
+        list(open_study().run(1, Executor([validation(3, 0.1), INTERRUPTED])))
+    events = [event for _, event in open_study().run(1, Executor([validation(3, 0.1), validation(6, 0.3)]))]
+    assert [event.step for event in events if isinstance(event, Progress)] == [6]
+
+
 def test_the_best_of_an_earlier_session_counts(open_study: Open) -> None:
     with pytest.raises(Interrupted):
         list(open_study().run(1, Executor([validation(3, 0.1), INTERRUPTED])))

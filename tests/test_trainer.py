@@ -74,6 +74,22 @@ def test_every_iteration_and_validation_has_every_metric_of_the_contract(tmp_pat
     assert all(math.isfinite(value) for one in progress for value in one.metrics.values())
 
 
+def test_a_checkpoint_without_loss_scale_goes_on_where_there_is_one(tmp_path: Path) -> None:
+    train_until(small.trainer(tmp_path), 3)
+    trainer = small.trainer(tmp_path)
+    trainer.save()
+    trainer.scaler = torch.amp.GradScaler("cuda", enabled=True) if torch.cuda.is_available() else FailingScaler()
+    trainer.restore()
+
+
+class FailingScaler:
+    """Refuses an empty state, as an enabled GradScaler does."""
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        if not state:
+            raise RuntimeError("The source state dict is empty")
+
+
 def test_counters_count(tmp_path: Path) -> None:
     progress = list(small.trainer(tmp_path).steps())
     training, validation = of_kind("training", progress), of_kind("validation", progress)
