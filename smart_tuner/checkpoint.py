@@ -40,6 +40,9 @@ def write(path: Path, snapshot: Snapshot) -> None:
     part = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise CheckpointError(f"The folder {path.parent} cannot be made: {problem.strerror}.") from problem
+    try:
         with part.open("wb") as file:
             file.write(buffer.getbuffer())
             file.flush()

@@ -159,11 +159,13 @@ class Artefacts:
         self.run, self.trainer, self.extras = run, trainer, extras
         self.plots = trainer.settings.tracking.plots
         self.drawn = int(trainer.used() * self.plots)
-        self.spoke = False
+        self.step = trainer.position.iteration
+        self.spoke = self.ended = False
 
     def validated(self, progress: Progress) -> None:
         """Plot the first validation and then evenly over the budget; speak once when the attention has formed."""
-        last = progress.fraction >= 1
+        last = self.ended = progress.fraction >= 1
+        self.step = progress.step
         exhibit = self.trainer.validation.exhibit
         assert exhibit is not None  # a validation has just been
         due = int(progress.fraction * self.plots)
@@ -184,7 +186,13 @@ class Artefacts:
             self.run.later(partial(write_audio, self.run, mel, self.trainer, f"{step:06d}-{kind}-{exhibit.name}.wav"))
 
     def finished(self) -> None:
-        """Store the best checkpoint, and the epochs that a budget of wall time came to."""
+        """Store the best checkpoint, and what only the end of a budget of wall time tells."""
+        exhibit = self.trainer.validation.exhibit
+        if exhibit is not None and not self.ended:  # the time ran out right after a validation
+            if self.extras.plots:
+                self.run.later(partial(plot, self.run, exhibit, self.step))
+            if self.extras.on:
+                self._speak(exhibit, self.step, last=True)
         if self.trainer.planned_epochs() is None:
             self.run.params({"hparams.epochs": self.trainer.position.iteration / self.trainer.epoch_iterations})
         if self.extras.on:

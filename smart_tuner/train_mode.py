@@ -1,6 +1,7 @@
 """--mode train: full-length trials of known hyperparameters, from the corpus to the last line in the terminal."""
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
@@ -44,11 +45,7 @@ def run(request: Request, console: Console) -> int:
         study, tracker = open_stores(request, name, examples)
         announce(request, console, name, examples, device, extras, len(study.results()))
         parent = tracker.open_study(name, {"study.mode": "train", "dataset.digest": examples.digest})
-        stop = stack.enter_context(
-            stop_on_signal(
-                lambda: console.say("Stopping", "after this iteration and its checkpoint; once more leaves at once")
-            )
-        )
+        stop = stack.enter_context(stop_on_signal(announce_stop))
         source = str(request.data[0].resolve()) if request.data else "built-in demo corpus"
         experiment = Experiment(examples, source, device, folder, parent, extras, stop)
         try:
@@ -59,6 +56,11 @@ def run(request: Request, console: Console) -> int:
             console.say("Continue", request.again(study=name))
             return stop.exit_code
     return conclude(request, console, name, study, tracker, parent)
+
+
+def announce_stop() -> None:
+    """Say that the first signal was heard; not by print, in the middle of which the signal may have come."""
+    os.write(2, b"\nStopping   after this iteration and its checkpoint; once more leaves at once\n")
 
 
 def prepare(request: Request, console: Console) -> Examples:

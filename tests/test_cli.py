@@ -27,6 +27,7 @@ CORPUS = os.environ.get("SMART_TUNER_TEST_CORPUS")
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     yield
     mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # it is one for the process
 
@@ -366,40 +367,41 @@ def test_a_study_of_the_same_name_on_another_corpus_is_refused(study: Study) -> 
 
 # signals and kills
 
-LONG = (*TRAIN, "--study", "long", "--set", "hparams.validation_freq=10", "--set", "tracking.enhanced=false")
-LONG_TRIAL = "smart_tuner_files/studies/long/trial-0000"
+LONG = (*TRAIN, "--set", "hparams.validation_freq=10", "--set", "tracking.enhanced=false", "--budget", "120it")
 ITERATIONS = 120
 
 
-def wait_for_iterations(journal: Path, count: int) -> None:
-    small.wait_until(lambda: journal.exists() and journal.read_bytes().count(b'"training"') >= count)
+def iterations(folder: Path) -> int:
+    """How many the journal of the folder's one trial holds."""
+    journals = folder.glob("smart_tuner_files/studies/*/trial-0000/metrics.jsonl")
+    return sum(journal.read_bytes().count(b'"training"') for journal in journals)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_an_ended_training_goes_on_with_the_same_command(folder: Path, number: signal.Signals, exit_code: int) -> None:
     small.tracking_store(folder)
-    words = (*LONG, "--budget", f"{ITERATIONS}it")
-    with subprocess.Popen([sys.executable, PROGRAM, *words], stdout=subprocess.PIPE, text=True) as program:
-        wait_for_iterations(folder / f"{LONG_TRIAL}/metrics.jsonl", 25)
+    with subprocess.Popen([sys.executable, PROGRAM, *LONG], stdout=subprocess.PIPE, text=True) as program:
+        small.wait_until(lambda: iterations(folder) >= 25)
         program.send_signal(number)
         said = program.communicate(timeout=300)[0].splitlines()
     assert program.returncode == exit_code
-    trial = check_that_it_was_ended(folder, said) if exit_code > 0 else runs(folder)[2][0]
-    again = invoke(*words)
+    trial = runs(folder)[2][0]
+    again = invoke(*(continuation(folder, said) if number == signal.SIGTERM else LONG))
     assert again.exit_code == 0, again.output
     assert "trial-0000 iteration 1 " not in again.stdout  # it went on from a checkpoint
     check_that_all_is_there_once(folder, trial.info.run_id)
 
 
-def check_that_it_was_ended(folder: Path, said: list[str]) -> Run:
+def continuation(folder: Path, said: list[str]) -> list[str]:
+    """The words after the program in the last line of a training that was ended in order."""
     _, parent, (trial,) = runs(folder)
     assert (parent.info.status, trial.info.status) == ("KILLED", "KILLED")
     assert trial.data.tags.items() >= {"trial.state": "interrupted", "stop.kind": "user"}.items()
-    about, *command = shlex.split(said[-1])
-    assert (about, Path(command[0]).name, command[1]) == ("Continue", "python3", str(PROGRAM))
-    assert sorted(command[2:]) == sorted([*LONG, "--budget", f"{ITERATIONS}it"])
-    return trial
+    about, program, file, *words = shlex.split(said[-1])
+    assert (about, Path(program).name, file) == ("Continue", "python3", str(PROGRAM))
+    assert words == [*LONG, "--study", parent.data.tags["study.name"]]
+    return words
 
 
 def check_that_all_is_there_once(folder: Path, run_id: str) -> None:
@@ -412,10 +414,11 @@ def check_that_all_is_there_once(folder: Path, run_id: str) -> None:
     assert all(steps[name] == list(range(10, ITERATIONS + 1, 10)) for name in VALIDATION_METRICS)
 
 
-def test_a_study_is_trained_by_one_process_at_a_time(folder: Path) -> None:
-    (folder / LONG_TRIAL).parent.mkdir(parents=True)
-    with FileLock((folder / LONG_TRIAL).parent / ".lock"):
-        refused = invoke(*LONG)
+def test_a_study_is_trained_by_one_process_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smart_tuner.train_mode.LOCK_SECONDS", 0.1)
+    (folder / "smart_tuner_files/studies/long").mkdir(parents=True)
+    with FileLock("smart_tuner_files/studies/long/.lock"):
+        refused = invoke(*LONG, "--study", "long")
     assert sentence(refused).startswith("Study 'long' is being trained by another process")
     assert refused.exit_code == 2
     assert not list(folder.glob("*.db"))
