@@ -204,5 +204,5 @@ def conclude(
     console.say("See", f"{command}, then open {parent.link}" if command else parent.link)
     if summary.best is not None and len(results) < 3:
         again = request.again(trials="3", study=name)
-        console.say("Next", f"how much luck is in it: two more trials with other seeds, {again}")
+        console.say("Next", f"how much luck is in it, by trials with other seeds: {again}")
     return 0 if summary.best is not None else 1
