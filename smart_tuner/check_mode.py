@@ -5,6 +5,7 @@ from pathlib import Path
 
 from smart_tuner.console import Console
 from smart_tuner.request import Request, require_writable
+from smart_tuner.settings import Settings
 from smart_tuner.speech import audio, corpus, demo
 from smart_tuner.speech.cache import MelCache
 from smart_tuner.speech.check import check
@@ -71,14 +72,15 @@ def describe(request: Request, console: Console) -> None:
         if len(known) < len(seconds):
             about += f"; {len(seconds) - len(known)} file(s) cannot be read (--mode check names them)"
     console.say("Corpus", f"{about}; {train:,} for training, {validation:,} for validation")
-    hparams, budget = request.settings.hparams, request.settings.budget
     corpus.check_sizes(train, validation, request.settings)
-    iterations = budget.iterations(hparams.batch_size, train // hparams.batch_size)
-    trials = f"{request.trials} trial(s), each "
-    planned = (
-        f"{iterations:,} iterations of {hparams.batch_size} utterances"
-        if iterations
-        else f"{hparams.budget} of wall time"
-    )
-    console.say("Plan", trials + planned)
+    console.say("Plan", f"{request.trials} trial(s), each {planned(request.settings, train)}")
     console.say("Dry run", "nothing was written")
+
+
+def planned(settings: Settings, train: int) -> str:
+    """What a trial's budget comes to with this many training utterances."""
+    hparams = settings.hparams
+    iterations = settings.budget.iterations(hparams.batch_size, train // hparams.batch_size)
+    if iterations is None:
+        return f"{hparams.budget} of wall time"
+    return f"{iterations:,} iterations of {hparams.batch_size} utterances"

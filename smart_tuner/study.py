@@ -17,6 +17,8 @@ from smart_tuner.progress import Progress
 from smart_tuner.settings import Settings
 
 OBJECTIVE = "validation.loss"
+STORAGE_FAILURES = (SQLAlchemyError, OSError, ImportError, RuntimeError)
+"""When a storage is opened: RuntimeError for another program's tables, ImportError for a driver that is missing."""
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 """A trial that failed is tried again, so it does not count."""
 
@@ -63,12 +65,7 @@ class TrainStudy:
                 storage=storage, study_name=name, direction="minimize", load_if_exists=True
             )
             self._recognise({"settings": settings.to_yaml(), "digest": settings.digest(), "corpus": corpus_digest})
-        except (
-            SQLAlchemyError,
-            OSError,
-            ImportError,
-            RuntimeError,
-        ) as problem:  # RuntimeError: another program's tables
+        except STORAGE_FAILURES as problem:
             first = str(problem).splitlines()[0]
             raise StorageError(f"The study storage {storage} cannot be used: {first}") from problem
 
@@ -111,7 +108,7 @@ class TrainStudy:
             )
             for progress in self._execute(frozen, trial, execute):
                 yield trial, progress
-            yield trial, self.results()[-1]
+            yield trial, next(result for result in self.results() if result.number == trial.number)
 
     def _ask(self, done: int) -> FrozenTrial:
         failed = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
@@ -172,9 +169,9 @@ class Summary:
 
 def summarise(results: list[Result]) -> Summary:
     """Best trial, mean and spread of the lowest validation losses of complete trials."""
-    complete = [result for result in results if result.state == "complete" and result.loss is not None]
-    losses = [result.loss for result in complete if result.loss is not None]
-    if not losses:
+    complete = [(result.loss, result) for result in results if result.state == "complete" and result.loss is not None]
+    if not complete:
         return Summary(None, None, None)
-    best = min(complete, key=lambda result: result.loss or 0.0)
+    losses = [loss for loss, _ in complete]
+    _, best = min(complete, key=lambda pair: pair[0])
     return Summary(best, statistics.mean(losses), statistics.stdev(losses) if len(losses) > 1 else None)

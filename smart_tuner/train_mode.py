@@ -116,11 +116,10 @@ def announce(
     done: int,
 ) -> None:
     """What is about to happen."""
-    hparams = request.settings.hparams
-    iterations = request.settings.budget.iterations(hparams.batch_size, len(examples.train) // hparams.batch_size)
-    planned = f"{iterations:,} iterations of {hparams.batch_size} utterances" if iterations else hparams.budget
+    planned = check_mode.planned(request.settings, len(examples.train))
     console.say("Study", f"{name}: {done} of {request.trials} trial(s) finished; each trains for {planned}")
-    console.say("Model", f"Tacotron 2, preset {request.preset}, r = {hparams.reduction_factor}, on {device}")
+    r = request.settings.hparams.reduction_factor
+    console.say("Model", f"Tacotron 2, preset {request.preset}, r = {r}, on {device}")
     console.say("Tracking", extras.found)
 
 
@@ -199,7 +198,7 @@ def conclude(
                 "Noise",
                 f"validation.loss {summary.mean:.4f} ± {summary.spread:.4f} (standard deviation) over replicates",
             )
-        console.say("Files", f"{best}{'/'}: best.pt, last.pt, metrics.jsonl, audio/")
+        console.say("Files", f"{best}/: best.pt, last.pt, metrics.jsonl, audio/")
     command = tracker.ui_command()
     console.say("See", f"{command}, then open {parent.link}" if command else parent.link)
     if summary.best is not None and len(results) < 3:
