@@ -14,6 +14,7 @@ class Mode(StrEnum):
     """What to do."""
 
     train = "train"
+    tune = "tune"
     check = "check"
 
 
@@ -26,7 +27,12 @@ class Preset(StrEnum):
 
 @app.command()
 def main(
-    mode: Annotated[Mode, typer.Option(help="train: train a voice. check: look at a corpus before training on it.")],
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            help="train: train a voice. tune: search for better hyperparameters. check: look at a corpus first."
+        ),
+    ],
     trials: Annotated[int, typer.Option(help="Finished trials that the study shall hold.")] = 1,
     data: Annotated[
         list[Path] | None,
@@ -38,6 +44,12 @@ def main(
         Preset | None, typer.Option(help="Settings to start from: demo without --data, tacotron2 with it.")
     ] = None,
     settings: Annotated[Path | None, typer.Option(help="YAML file of settings, over the preset.")] = None,
+    space: Annotated[
+        Path | None, typer.Option(help="YAML file of a search space, for --mode tune: see search_spaces/.")
+    ] = None,
+    from_study: Annotated[
+        str | None, typer.Option(help="Start from the settings that a tune study found, instead of a preset.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="SECTION.NAME=VALUE", help="One setting, over the file; repeatable."),
@@ -45,8 +57,17 @@ def main(
     budget: Annotated[
         str | None, typer.Option(help="How much a trial trains: 20ep, 5000it, 300000utt or 45m. Default: by preset.")
     ] = None,
+    timeout: Annotated[
+        str | None, typer.Option(help="Wall time after which trials stop, to go on another day: 90s, 45m or 8h.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the first trial; further trials use the next ones.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Trials at a time, each in its own process; 0: one, in this process. Default: by GPUs."),
+    ] = None,
+    per_gpu: Annotated[int, typer.Option(help="Trials that share a GPU.")] = 1,
+    warm_start: Annotated[str | None, typer.Option(help="Tune study whose trials teach this one's sampler.")] = None,
     study: Annotated[
         str | None, typer.Option(help="Name of the study; the same name continues it. Default: by content.")
     ] = None,
@@ -69,7 +90,12 @@ def main(
 
     console = Console()
     try:
-        chosen, resolved = load_settings(preset, tuple(data or ()), settings, set_ or [], budget, seed)
+        found = None
+        if from_study is not None:
+            from smart_tuner.study.tune import load_winner
+
+            found = load_winner(storage, from_study)["settings"]
+        chosen, resolved = load_settings(preset, tuple(data or ()), settings, set_ or [], budget, seed, found)
         request = Request(
             trials=trials,
             data=tuple(data or ()),
@@ -82,11 +108,21 @@ def main(
             tracking_uri=tracking_uri,
             storage=storage,
             dry_run=dry_run,
+            space=space,
+            own_budget=budget is not None or any(one.startswith("hparams.budget=") for one in set_ or []),
+            workers=workers,
+            per_gpu=per_gpu,
+            timeout=timeout,
+            warm_start=warm_start,
         )
         if mode is Mode.check:
             from smart_tuner import check_mode
 
             raise typer.Exit(check_mode.run(request, console))
+        if mode is Mode.tune:
+            from smart_tuner import tune_mode
+
+            raise typer.Exit(tune_mode.run(request, console))
         from smart_tuner import train_mode
 
         raise typer.Exit(train_mode.run(request, console))

@@ -13,7 +13,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +23,10 @@ import torch
 from model.losses import LossWeights, training_losses
 from model.sizes import Sizes
 from model.tacotron2 import Prediction, Tacotron2
+
+if TYPE_CHECKING:
+    from smart_tuner.experiment import Experiment
+    from smart_tuner.training import Trial
 
 ROOT = Path(__file__).parent.parent
 LJSPEECH_MEAN, LJSPEECH_LONGEST = 566, 870
@@ -91,31 +97,37 @@ def working_folder() -> Iterator[Path]:
 
 
 def logging_cost() -> None:
-    """What logging everything costs an iteration: demo training with the tracker and with one that drops everything."""
+    """What logging everything costs an iteration: demo training as a study does it, with the tracker, in a process of
+    its own that tells over a pipe; and in this process, with a tracker that drops everything.
+    """
     from smart_tuner import machine, settings
-    from smart_tuner.experiment import Experiment, Trial
+    from smart_tuner.experiment import Dataset, Experiment, folders
     from smart_tuner.speech import corpus, demo
     from smart_tuner.speech.cache import MelCache
     from smart_tuner.tracker import Tracker
-    from smart_tuner.trainer import leave_a_core
+    from smart_tuner.training import Trial
+    from smart_tuner.workers import InThisProcess, Processes, slots
 
-    leave_a_core(torch.device("cpu"))
-    with working_folder() as folder:
+    places = slots(torch.device("cpu"), 1)
+    with working_folder() as folder, contextlib.ExitStack() as stack:
         chosen = settings.load("demo", None, ["hparams.budget=100it", "tracking.checkpoint_seconds=1000"])
         source = demo.build(folder, "en", lambda done, total: None)
         cache = MelCache(folder / "mels", chosen.speech)
         examples = corpus.prepare(corpus.read([source], chosen), chosen, cache, lambda done, total: None)
-        stop, extras = SimpleNamespace(is_set=lambda: False), machine.extras("true")
         parent = Tracker(None, "Default").open_study("bench", {})
-        arguments = (examples, "bench", torch.device("cpu"))
-        logged = Experiment(*arguments, folder / "logged", parent, extras, stop)  # type: ignore[arg-type]
-        dropped = Experiment(*arguments, folder / "dropped", DroppingStudy(), extras, stop)  # type: ignore[arg-type]
-        seconds: dict[str, list[list[float]]] = {"logged": [], "dropped": []}
+        processes = Processes(examples, places, folders(folder / "logged"))
+        here = InThisProcess(examples, places[0], folders(folder / "dropped"))
+        dataset, rest = Dataset("bench", examples.digest, "bench", {}), (machine.extras("true"), Event())
+        experiments = {
+            "logged": Experiment(processes, parent, dataset, folder / "logged", *rest),
+            "dropped": Experiment(here, DroppingStudy(), dataset, folder / "dropped", *rest),  # type: ignore[arg-type]
+        }
+        seconds: dict[str, list[list[float]]] = {name: [] for name in experiments}
+        for experiment in experiments.values():
+            stack.enter_context(contextlib.closing(experiment))
         for number in range(4):
-            for name, experiment in {"logged": logged, "dropped": dropped}.items():
-                trial = Trial(number=number, origin="baseline", settings=chosen)
-                steps = [step for step in experiment.run(trial) if step.kind == "training"]
-                seconds[name].append([step.metrics["duration"] for step in steps])
+            for name, experiment in experiments.items():
+                seconds[name].append(durations(experiment, Trial(number=number, origin="baseline", settings=chosen)))
     costs = []
     for with_log, without in zip(seconds["logged"], seconds["dropped"], strict=True):  # the same batches, pair by pair
         costs += [a / b - 1 for a, b in zip(with_log[5:], without[5:], strict=True)]
@@ -124,6 +136,25 @@ def logging_cost() -> None:
         f"logging: median cost of an iteration {statistics.median(costs):+.2%} over {len(costs)} pairs; whole runs "
         f"{', '.join(f'{cost:+.2%}' for cost in totals)} (wanted < 2 %)"
     )
+
+
+def durations(experiment: "Experiment", trial: "Trial") -> list[float]:
+    """Seconds of each iteration of a trial."""
+    from smart_tuner.progress import Progress
+    from smart_tuner.training import Ended
+
+    seconds: list[float] = []
+    experiment.start(trial)
+    while True:
+        _, event = experiment.wait(None)
+        if isinstance(event, Ended):
+            if event.outcome is not None:
+                raise event.outcome
+            return seconds
+        if isinstance(event, Progress) and event.kind == "training":
+            seconds.append(event.metrics["duration"])
+        elif isinstance(event, Progress):
+            experiment.answer(trial, None)
 
 
 class DroppingStudy:
@@ -136,7 +167,7 @@ class DroppingStudy:
 class DroppingRun:
     """Stands where a trial's run stands, and drops everything."""
 
-    link = ""
+    link, extras = "", SimpleNamespace(on=False, plots=False, found="")
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         return lambda *given, **named: None

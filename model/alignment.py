@@ -53,6 +53,15 @@ def attention_coverage(attention_BTN: Tensor, steps_B: Tensor, tokens_B: Tensor)
     return read_B * (smooth_BT * real_BT[:, 1:]).sum(1) / (steps_B - 1)
 
 
+def attention_spread(attention_BTN: Tensor, steps_B: Tensor, tokens_B: Tensor) -> Tensor:
+    """Share of the text between the lowest and highest peak of the attention: near 1 when read, near 0 when stuck."""
+    peaks_BT = attention_BTN.argmax(2)
+    real_BT = length_mask(steps_B, attention_BTN.shape[1])
+    highest_B = peaks_BT.masked_fill(~real_BT, 0).amax(1)
+    lowest_B = peaks_BT.masked_fill(~real_BT, attention_BTN.shape[2]).amin(1)
+    return (highest_B - lowest_B) / tokens_B
+
+
 def gate_moments(gate_BT: Tensor, steps_B: Tensor) -> tuple[Tensor, Tensor]:
     """Class-balanced first and second moment of the stop probability: half stop step, half the other steps.
 

@@ -11,6 +11,8 @@ from smart_tuner.speech.cache import MelCache
 from smart_tuner.speech.check import check
 from smart_tuner.speech.corpus import Corpus
 
+DEMO_FRAMES = 4.8
+"""Mel frames of a character when the demo corpus is spoken."""
 STYLES = {"good": "green", "watch": "yellow", "bad": "bold red"}
 
 
@@ -18,6 +20,7 @@ def run(request: Request, console: Console) -> int:
     """Report on the corpus; 1 when training on it makes no sense."""
     if request.dry_run:
         describe(request, console)
+        console.say("Dry run", "nothing was written")
         return 0
     opened = open_corpus(request, console)
     with console.counting("reading audio") as report:
@@ -54,27 +57,39 @@ def open_corpus(request: Request, console: Console) -> Corpus:
     return opened
 
 
-def describe(request: Request, console: Console) -> None:
-    """What --dry-run prints: settings, corpus and planned steps. Writes nothing."""
+def describe(request: Request, console: Console) -> tuple[list[tuple[int, int]], int]:
+    """What every --dry-run prints first: settings, corpus and planned steps. Writes nothing.
+
+    Returns (mel frames, symbols) of each training utterance, as far as headers tell, and how many are for validation.
+    """
     console.say(f"# Settings (preset {request.preset})\n" + request.settings.to_yaml())
-    if request.demo_language is not None:
-        count = len(demo.sentences(request.demo_language))
-        validation = corpus.held_out(count, request.settings)
-        train, about = count - validation, f"demo corpus, {count} sentences, language {request.demo_language}"
-    else:
-        opened = corpus.read(request.data, request.settings)
-        train, validation = len(opened.train), len(opened.validation)
-        seconds = [audio.header_seconds(utterance.audio) for utterance in opened.utterances]
-        known = [one for one in seconds if one is not None]
-        about = (
-            f"{opened.name}, {train + validation:,} utterances, {sum(known) / 3600:.2f} h, language {opened.language}"
-        )
-        if len(known) < len(seconds):
-            about += f"; {len(seconds) - len(known)} file(s) cannot be read (--mode check names them)"
+    lengths, validation, about = _demo_lengths(request) if request.demo_language else _lengths(request)
+    train = len(lengths)
     console.say("Corpus", f"{about}; {train:,} for training, {validation:,} for validation")
     corpus.check_sizes(train, validation, request.settings)
     console.say("Plan", f"{request.trials} trial(s), each {planned(request.settings, train)}")
-    console.say("Dry run", "nothing was written")
+    return lengths, validation
+
+
+def _demo_lengths(request: Request) -> tuple[list[tuple[int, int]], int, str]:
+    sentences = demo.sentences(request.demo_language or "en")
+    validation = corpus.held_out(len(sentences), request.settings)
+    lengths = [(round(DEMO_FRAMES * len(sentence)), len(sentence)) for sentence in sentences[validation:]]
+    return lengths, validation, f"demo corpus, {len(sentences)} sentences, language {request.demo_language}"
+
+
+def _lengths(request: Request) -> tuple[list[tuple[int, int]], int, str]:
+    opened, speech = corpus.read(request.data, request.settings), request.settings.speech
+    seconds = {utterance.name: audio.header_seconds(utterance.audio) for utterance in opened.utterances}
+    known = [one for one in seconds.values() if one is not None]
+    about = f"{opened.name}, {len(seconds):,} utterances, {sum(known) / 3600:.2f} h, language {opened.language}"
+    if len(known) < len(seconds):
+        about += f"; {len(seconds) - len(known)} file(s) cannot be read (--mode check names them)"
+    lengths = [
+        (round((seconds[one.name] or 0.0) * speech.sampling_rate / speech.hop_length) + 1, len(one.read_aloud))
+        for one in opened.train
+    ]
+    return lengths, len(opened.validation), about
 
 
 def planned(settings: Settings, train: int) -> str:

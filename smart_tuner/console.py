@@ -54,10 +54,10 @@ class Console:
         return report
 
     @contextmanager
-    def training(self, name: str) -> Iterator["TrainingDisplay"]:
-        """The display of one trial."""
+    def trials(self) -> Iterator["TrialsDisplay"]:
+        """The display of all trials that run at a time."""
         if not self.out.is_terminal:
-            yield TrainingDisplay(self, name, None)
+            yield TrialsDisplay(self, None)
             return
         columns = (
             TextColumn("[bold]{task.description}[/]"),
@@ -66,7 +66,28 @@ class Console:
             TimeElapsedColumn(),
         )
         with Bar(*columns, console=self.out, transient=True) as bar:
-            yield TrainingDisplay(self, name, bar)
+            yield TrialsDisplay(self, bar)
+
+
+class TrialsDisplay:
+    """A line for each trial that runs."""
+
+    def __init__(self, console: Console, bar: Bar | None) -> None:
+        self.console, self.bar = console, bar
+        self._shown: dict[str, TrainingDisplay] = {}
+
+    def update(self, name: str, progress: Progress, about: str = "") -> None:
+        """Show a Progress of a trial; about is said when it is the trial's first."""
+        if name not in self._shown:
+            if about:
+                self.console.say(name, about)
+            self._shown[name] = TrainingDisplay(self.console, name, self.bar)
+        self._shown[name].update(progress)
+
+    def end(self, name: str) -> None:
+        """The trial runs no more."""
+        if name in self._shown:
+            self._shown.pop(name).close()
 
 
 class TrainingDisplay:
@@ -91,6 +112,11 @@ class TrainingDisplay:
         elif time.monotonic() - self.said_at >= PLAIN_SECONDS:
             self.said_at = time.monotonic()
             self.console.say(self.name, line)
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self.bar is not None and self.task is not None:
+            self.bar.remove_task(self.task)
 
     def _validated(self, progress: Progress) -> None:
         metrics = progress.metrics

@@ -1,202 +1,217 @@
-"""A trial from start to end: the one place where trainer and tracker meet."""
+"""A trial from start to end: where training, health and tracker meet. The executor that a study drives."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import time
+from collections import deque
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Event as Flag
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from smart_tuner import checkpoint
-from smart_tuner.errors import Fault, Interrupted, TrackingError, TrialStopped
-from smart_tuner.journal import Journal
+from smart_tuner import checkpoint, journal
+from smart_tuner.errors import Fault, Interrupted, TrackingError, TrialStopped, Verdict
+from smart_tuner.health.watch import Finding
+from smart_tuner.journal import Entry
 from smart_tuner.machine import Extras
 from smart_tuner.progress import Progress
-from smart_tuner.settings import Settings
-from smart_tuner.speech.corpus import Examples
 from smart_tuner.tracker import StudyRun, TrialRun
-from smart_tuner.trainer import Trainer
+from smart_tuner.training import JOURNAL, Ended, Event, Opening, Shown, Spoken, Trial
 from smart_tuner.validation import Exhibit
+from smart_tuner.workers import Workers
 
-ALIGNED = 0.5
-"""alignment_score from which a model is worth listening to."""
+PATIENCE_SECONDS = 0.2
+"""How long to wait for an event before looking whether the user or the clock says stop."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """What is to be trained."""
-
-    number: int
-    origin: str
-    """baseline, sampled, replicate, repaired or retried."""
-    settings: Settings
+Told = Progress | Finding | Ended
 
 
 class Experiment:
-    """Runs the trials of one study in this process, each in its own folder and its own nested run."""
+    """Runs the trials of one study on some workers, each in its own folder and its own nested run."""
 
     def __init__(
-        self,
-        examples: Examples,
-        source: str,
-        device: torch.device,
-        folder: Path,
-        study: StudyRun,
-        extras: Extras,
-        stop: Event,
+        self, workers: Workers, study: StudyRun, dataset: "Dataset", folder: Path, extras: Extras, stop: Flag
     ) -> None:
-        self.examples, self.source, self.device, self.folder = examples, source, device, folder
-        self.study, self.extras, self.stop = study, extras, stop
+        self.workers, self.study, self.dataset, self.folder = workers, study, dataset, folder
+        self.extras, self.stop = extras, stop
+        self.slots = workers.slots
+        self._open: dict[int, Recording] = {}
+        self._failed: deque[tuple[Trial, Ended]] = deque()
 
-    def run(self, trial: Trial) -> Iterator[Progress]:
-        """Train a trial, from its checkpoint if it has one. Raises a Verdict or Fault if it does not end by itself."""
-        folder = self.folder / f"trial-{trial.number:04d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        examples = self.examples
-        trainer = Trainer(
-            trial.settings,
-            examples.train,
-            examples.validation,
-            examples.corpus.symbols.symbols,
-            examples.mean_mel,
-            self.device,
-            folder,
-        )
-        if (folder / checkpoint.LAST).exists():
-            trainer.restore()
-        journal = Journal(folder / "metrics.jsonl", trainer.position.iteration, trainer.position.validated_at)
+    def start(self, trial: Trial) -> None:
+        """Open the trial's run and begin its training."""
         tags = {"trial.origin": trial.origin, "trial.state": "running"}
-        run = self.study.open_trial(trial.number, tags, journal, self.extras)
+        tags |= {"trial.note": trial.note} if trial.note else {}
         try:
-            self._describe(run, trial, trainer)
-            artefacts = Artefacts(run, trainer, self.extras)
-            yield from (entry.progress for entry in journal.kept if entry.progress.kind == "validation")
-            for progress in trainer.steps():
-                run.log(progress)
-                if progress.kind == "validation":
-                    artefacts.validated(progress)
-                yield progress
-                if self.stop.is_set():
-                    trainer.save()
-                    raise Interrupted(
-                        f"Interrupted after iteration {progress.step}; the checkpoint is saved.", step=progress.step
-                    )
-            artefacts.finished()
-        except Interrupted as verdict:
-            run.close("KILLED", {"trial.state": "interrupted", "stop.kind": "user", "stop.reason": str(verdict)})
+            run = self.study.open_trial(trial.number, tags, self.extras)
+        except TrackingError as failure:
+            self._failed.append((trial, Ended(failure)))
+            return
+        self._open[trial.number] = Recording(trial, run, self.dataset, trial_folder(self.folder, trial.number))
+        self.workers.start(trial)
+
+    def wait(self, deadline: float | None) -> tuple[Trial, Told]:
+        """The next event of any running trial. After the deadline, or when the user says stop, all end Interrupted."""
+        while not self._failed:
+            self._pass_on_stop(deadline)
+            arrived = self._next()
+            if arrived is None:
+                continue
+            number, event = arrived
+            recording = self._open[number]
+            told = recording.take(event)
+            if recording.failure is not None and not recording.told_to_stop:
+                recording.told_to_stop = True
+                self.workers.answer(number, "user")  # its checkpoint is saved; it goes on when the store is back
+            if isinstance(told, Ended):
+                del self._open[number]
+            if told is not None:
+                return recording.trial, told
+        return self._failed.popleft()
+
+    def answer(self, trial: Trial, verdict: TrialStopped | None) -> None:
+        """What the study says to a validation."""
+        self.workers.answer(trial.number, verdict)
+
+    def close(self) -> None:
+        """Leave what still runs: each trial writes its checkpoint and can go on later."""
+        self.workers.close()
+        for recording in self._open.values():
+            recording.abandon()
+        self._open.clear()
+
+    def _next(self) -> tuple[int, Event] | None:
+        try:
+            return self.workers.wait(PATIENCE_SECONDS)
+        except Exception as bug:  # of a training in this process: named in its run, then raised again
+            for recording in self._open.values():
+                recording.take(Ended(bug))
+            self._open.clear()
             raise
-        except TrialStopped as verdict:
-            try:
-                trainer.save_best()
-            finally:
-                run.close("KILLED", stopped_tags(verdict, folder), best(trainer))
-            raise
-        except Fault as fault:
-            try:
-                if isinstance(fault, TrackingError):
-                    trainer.save()
-            finally:
-                run.close("FAILED", {"trial.state": "failed", "error": str(fault), "checkpoint": last_good(folder)})
-            raise
-        except GeneratorExit:  # whoever iterated has left: the study's own storage failed, or a bug elsewhere
-            try:
-                trainer.save()
-            finally:
-                run.close("KILLED", {"trial.state": "interrupted", "stop.kind": "abandoned"})
-            raise
-        except BaseException as bug:  # named in the run, then raised again
-            run.close("FAILED", {"trial.state": "failed", "error": f"{type(bug).__name__}: {bug}"})
-            raise
-        spent = f"The budget of {trial.settings.hparams.budget} is spent."
-        skipped = {"fp16.skipped_steps": str(trainer.position.skipped)} if trainer.scaler.is_enabled() else {}
-        run.close("FINISHED", {"trial.state": "complete", "stop.reason": spent, **skipped}, best(trainer))
 
-    def _describe(self, run: TrialRun, trial: Trial, trainer: Trainer) -> None:
-        settings, examples = trial.settings, self.examples
-        parameters = list(trainer.model.parameters())
-        run.params(
-            {
-                **{
-                    f"{section}.{name}": value
-                    for section, values in asdict(settings).items()
-                    if section != "tracking"  # may change when a trial goes on; settings.yaml holds it
-                    for name, value in values.items()
-                },
-                **({"hparams.epochs": trainer.planned_epochs()} if trainer.planned_epochs() else {}),
-                "model.total_params": sum(parameter.numel() for parameter in parameters),
-                "model.trainable_params": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-                "dataset.train_size": len(examples.train),
-                "dataset.val_size": len(examples.validation),
-            }
-        )
-        run.tags(
-            {
-                "device": str(self.device),
-                "precision": str(trainer.precision).removeprefix("torch."),
-                "dataset.language": examples.corpus.language,
-                "dataset.digest": examples.digest,
-                "dataset.fill_ratio": f"{trainer.fill_ratio():.3f}",
-                "seed": str(settings.hparams.seed),
-                "tracking.extras": self.extras.found,
-            }
-        )
-        facts = {
-            "hours": round(examples.hours, 3),
-            "train": len(examples.train),
-            "validation": len(examples.validation),
-        }
-        run.dataset(examples.corpus.name, examples.digest, self.source, facts)
-        run.text(settings.to_yaml(), "settings.yaml")
+    def _pass_on_stop(self, deadline: float | None) -> None:
+        late = deadline is not None and time.monotonic() >= deadline
+        if self.stop.is_set() or late:
+            for number, recording in self._open.items():
+                if not recording.told_to_stop:
+                    recording.told_to_stop = True
+                    self.workers.answer(number, "user" if self.stop.is_set() else "budget")
 
 
-class Artefacts:
-    """Plots, audio and the best checkpoint of a trial, at a sensible cadence, written by the tracker's thread."""
+class Dataset:
+    """What a run says of the corpus it trains on."""
 
-    def __init__(self, run: TrialRun, trainer: Trainer, extras: Extras) -> None:
-        self.run, self.trainer, self.extras = run, trainer, extras
-        self.plots = trainer.settings.tracking.plots
-        self.drawn = int(trainer.used() * self.plots)
-        self.step = trainer.position.iteration
-        self.spoke = self.ended = False
+    def __init__(self, name: str, digest: str, source: str, facts: dict[str, float]) -> None:
+        self.name, self.digest, self.source, self.facts = name, digest, source, facts
 
-    def validated(self, progress: Progress) -> None:
-        """Plot the first validation and then evenly over the budget; speak once when the attention has formed."""
-        last = self.ended = progress.fraction >= 1
-        self.step = progress.step
-        exhibit = self.trainer.validation.exhibit
-        assert exhibit is not None  # a validation has just been
-        due = int(progress.fraction * self.plots)
-        if self.extras.plots and (due > self.drawn or progress.metrics["validation.step"] == 1):
-            self.drawn = due
-            self.run.later(partial(plot, self.run, exhibit, progress.step))
-        aligned = progress.metrics["validation.alignment_score"] >= ALIGNED
-        if self.extras.on and (last or (aligned and not self.spoke)):
-            self.spoke = True
-            self._speak(exhibit, progress.step, last)
 
-    def _speak(self, exhibit: Exhibit, step: int, last: bool) -> None:
-        spoken = self.trainer.speak(exhibit.tokens, most_frames=2 * exhibit.target_MF.shape[1])
-        mels = {"teacher-forced": exhibit.predicted_MF, "free-running": spoken}
-        if last:
-            mels["target"] = exhibit.target_MF
-        for kind, mel in mels.items():
-            self.run.later(partial(write_audio, self.run, mel, self.trainer, f"{step:06d}-{kind}-{exhibit.name}.wav"))
+class Recording:
+    """Writes one trial's events to its run and its folder."""
 
-    def finished(self) -> None:
-        """Store the best checkpoint, and what only the end of a budget of wall time tells."""
-        exhibit = self.trainer.validation.exhibit
-        if exhibit is not None and not self.ended:  # the time ran out right after a validation
-            if self.extras.plots:
-                self.run.later(partial(plot, self.run, exhibit, self.step))
-            if self.extras.on:
-                self._speak(exhibit, self.step, last=True)
-        if self.trainer.planned_epochs() is None:
-            self.run.params({"hparams.epochs": self.trainer.position.iteration / self.trainer.epoch_iterations})
-        if self.extras.on:
-            self.run.later(partial(self.run.file, self.trainer.folder / checkpoint.BEST, "checkpoint"))
+    def __init__(self, trial: Trial, run: TrialRun, dataset: Dataset, folder: Path) -> None:
+        self.trial, self.run, self.dataset, self.folder = trial, run, dataset, folder
+        self.best: dict[str, float] = {}
+        self.limits: dict[str, float] = {}
+        """What the rule that stops the trial compares with, by metric."""
+        self.failure: TrackingError | None = None
+        """Why the store does not take any more; the journal keeps every metric."""
+        self.told_to_stop = False
+
+    def take(self, event: Event) -> Told | None:
+        """Write an event; what the study has to know of it."""
+        if isinstance(event, Ended):
+            return self._end(event)
+        try:
+            self._write(event)
+        except TrackingError as failure:
+            self.failure = self.failure or failure
+        if isinstance(event, Entry):
+            return event.progress
+        return event if isinstance(event, Finding) else None
+
+    def abandon(self) -> None:
+        """End the run of a trial that is left while it trains, and goes on another time."""
+        try:
+            self.run.close("KILLED", {"trial.state": "interrupted", "stop.kind": "abandoned"})
+        except TrackingError:
+            return  # whatever made the program leave is what the user has to know; the journal keeps every metric
+
+    def _write(self, event: Event) -> None:
+        if isinstance(event, Entry):
+            self._log(event)
+        elif isinstance(event, Opening):
+            self.run.params(event.params)
+            self.run.tags({**event.tags, "tracking.extras": self.run.extras.found})
+            self.run.dataset(self.dataset.name, self.dataset.digest, self.dataset.source, self.dataset.facts)
+            self.run.text(self.trial.settings.to_yaml(), "settings.yaml")
+        elif isinstance(event, Finding):
+            self._note(event)
+        elif isinstance(event, Shown) and self.run.extras.plots:
+            self.run.later(partial(plot, self.run, event.exhibit, event.step))
+        elif isinstance(event, Spoken) and self.run.extras.on:
+            self.run.later(partial(write_audio, self.run, event, self.trial, self.folder / "audio"))
+
+    def _note(self, finding: Finding) -> None:
+        if finding.level != "stop":
+            self.run.tags({f"health.{finding.level}.{finding.rule}": finding.sentence})
+        elif self.trial.audited:
+            self.run.tags({f"health.audit.{finding.rule}": finding.sentence})
+        else:
+            self.limits = finding.limits  # the rest follows as the outcome
+
+    def _log(self, entry: Entry) -> None:
+        progress = entry.progress
+        loss = progress.metrics.get("validation.loss")
+        if loss is not None and loss < self.best.get("best.validation.loss", float("inf")):
+            self.best = {"best.validation.loss": loss, "best.step": float(progress.step)}
+        if self.failure is None:
+            self.run.log(entry)
+
+    def _end(self, event: Ended) -> Ended:
+        outcome = event.outcome
+        stays = outcome is None or isinstance(outcome, Verdict)  # the store comes before a verdict, not before a bug
+        if stays and self.failure is not None:
+            outcome = self.failure
+        try:
+            self._close(outcome, event)
+        except TrackingError as failure:
+            outcome = failure if stays else outcome
+        return Ended(outcome)
+
+    def _close(self, outcome: Exception | None, event: Ended) -> None:
+        if isinstance(outcome, Interrupted):
+            tags = {"trial.state": "interrupted", "stop.kind": outcome.kind, "stop.reason": str(outcome)}
+            self.run.close("KILLED", tags)
+        elif isinstance(outcome, TrialStopped):
+            if self.run.extras.plots and outcome.series:
+                self.run.later(partial(plot_series, self.run, outcome, self.limits, self.folder / JOURNAL))
+            self.run.close("KILLED", stopped_tags(outcome, self.folder), self.best)
+        elif outcome is not None:
+            error = str(outcome) if isinstance(outcome, Fault) else f"{type(outcome).__name__}: {outcome}"
+            tags = {"trial.state": "failed", "error": error, "checkpoint": last_good(self.folder)}
+            self.run.close("FAILED", tags)
+        else:
+            self._finish(event)
+
+    def _finish(self, event: Ended) -> None:
+        if event.params:
+            self.run.params(event.params)
+        best = self.folder / checkpoint.BEST
+        if self.run.extras.on and best.exists():
+            self.run.later(partial(self.run.file, best, "checkpoint"))
+        spent = f"The budget of {self.trial.settings.hparams.budget} is spent."
+        self.run.close("FINISHED", {"trial.state": "complete", "stop.reason": spent, **event.tags}, self.best)
+
+
+def trial_folder(study: Path, number: int) -> Path:
+    """Where a trial's files are, in its study's folder."""
+    return study / f"trial-{number:04d}"
+
+
+def folders(study: Path) -> Callable[[int], Path]:
+    """Where each trial's files are."""
+    return partial(trial_folder, study)
 
 
 def plot(run: TrialRun, exhibit: Exhibit, step: int) -> None:
@@ -208,36 +223,45 @@ def plot(run: TrialRun, exhibit: Exhibit, step: int) -> None:
     run.image(figures.gate(exhibit.gate_T, exhibit.name, step), "gate", step)
 
 
-def write_audio(run: TrialRun, mel: NDArray[np.float32], trainer: Trainer, name: str) -> None:
+def plot_series(run: TrialRun, verdict: TrialStopped, limits: dict[str, float], path: Path) -> None:
+    """Draw the metrics that decided a stop and store them."""
+    from smart_tuner import figures
+
+    points: dict[str, list[tuple[int, float]]] = {}
+    for entry in journal.read(path):
+        for name in verdict.series:
+            if name in entry.progress.metrics:
+                points.setdefault(name, []).append((entry.progress.step, entry.progress.metrics[name]))
+    if points:
+        run.image(figures.series(points, limits, verdict.step, f"stopped by {verdict.rule}"), "stop", verdict.step)
+
+
+def write_audio(run: TrialRun, spoken: Spoken, trial: Trial, folder: Path) -> None:
     """Turn a mel into sound, keep it beside the checkpoints and store it; MLflow's interface plays it."""
     from smart_tuner.speech import audio  # training itself needs no audio library
 
-    speech = trainer.settings.speech
-    path = trainer.folder / "audio" / name
+    path = folder / spoken.name
     path.parent.mkdir(exist_ok=True)
+    mel: NDArray[np.float32] = spoken.mel
+    speech = trial.settings.speech
     audio.write_wav(path, audio.griffin_lim(mel, speech), speech.sampling_rate)
     run.file(path, "audio")
-
-
-def best(trainer: Trainer) -> dict[str, float]:
-    """The metrics that a run's table cannot show by itself: it shows last values."""
-    position = trainer.position
-    if not position.validations:
-        return {}
-    return {"best.validation.loss": position.best_loss, "best.step": float(position.best_step)}
 
 
 def stopped_tags(verdict: TrialStopped, folder: Path) -> dict[str, str]:
     """Why a trial was stopped, with the numbers that decided."""
     return {
         "trial.state": "stopped",
-        "stop.kind": "health",
+        "stop.kind": verdict.kind,
         "stop.rule": verdict.rule,
         "stop.step": str(verdict.step),
+        "stop.utterances": str(verdict.utterances),
         "stop.reason": str(verdict),
+        "stop.threshold": verdict.threshold,
+        "stop.window": verdict.window,
         "mlflow.note.content": str(verdict),
         "checkpoint": last_good(folder),
-        **{f"stop.observed.{name}": value for name, value in verdict.observed.items()},
+        **{f"stop.observed.{name}": f"{value:.6g}" for name, value in verdict.observed.items()},
     }
 
 

@@ -1,4 +1,9 @@
-"""Plots of a validation utterance as pictures. The only file that imports matplotlib; no window, no global state."""
+"""Plots of a validation utterance, and of what stopped a trial, as pictures.
+
+The only file that imports matplotlib; no window, no global state.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -59,4 +64,28 @@ def gate(gate_T: Array, name: str, step: int) -> Picture:
     axes.axvline(len(gate_T) - 1, color="tab:red", linestyle="--", label="true end")
     axes.set(title="gate", xlabel="decoder step", ylabel="stop probability", ylim=(-0.02, 1.02))
     axes.legend(loc="upper left")
+    return _picture(figure)
+
+
+def series(
+    points: Mapping[str, Sequence[tuple[int, float]]], limits: Mapping[str, float], step: int, title: str
+) -> Picture:
+    """Metrics over iterations, one above the other, with the iteration of a stop and the limit of each that has one.
+
+    points holds (iteration, value) by metric. Values that span more than three powers of ten get a logarithmic axis.
+    """
+    figure = Figure(figsize=(5, 5), dpi=110, layout="constrained")
+    figure.suptitle(title)
+    rows = figure.subplots(len(points), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (name, values) in zip(rows, points.items(), strict=True):
+        axes.plot(*zip(*values, strict=True), marker="." if len(values) < 40 else "")
+        axes.axvline(step, color="tab:red", linestyle="--", label=f"stopped at {step}")
+        if name in limits:
+            axes.axhline(limits[name], color="tab:orange", linestyle=":", label=f"limit {limits[name]:.3g}")
+        lowest, highest = (choose((value for _, value in values), default=0.0) for choose in (min, max))
+        if lowest > 0 and highest > 1000 * lowest:
+            axes.set_yscale("log")
+        axes.set(ylabel=name)
+        axes.legend(loc="best", fontsize="small")
+    rows[-1].set_xlabel("iteration")
     return _picture(figure)

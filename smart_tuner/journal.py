@@ -26,7 +26,7 @@ class Journal:
     def __init__(self, path: Path, iteration: int, validated_at: int) -> None:
         """Open the journal, keeping what a checkpoint of these iterations includes: what follows is trained again."""
         until = {"training": iteration, "validation": validated_at}
-        self.kept = [entry for entry in _read(path) if entry.progress.step <= until[entry.progress.kind]]
+        self.kept = [entry for entry in read(path) if entry.progress.step <= until[entry.progress.kind]]
         self._path, part = path, path.with_suffix(".part")
         with self._written():
             part.write_text("".join(_line(entry) for entry in self.kept), encoding="utf-8")
@@ -57,7 +57,8 @@ def _line(entry: Entry) -> str:
     return json.dumps({"milliseconds": entry.milliseconds, **asdict(entry.progress)}) + "\n"
 
 
-def _read(path: Path) -> list[Entry]:
+def read(path: Path) -> list[Entry]:
+    """All entries of a journal file; none when there is no file."""
     if not path.exists():
         return []
     whole_lines = path.read_text(encoding="utf-8").split("\n")[:-1]

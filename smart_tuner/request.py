@@ -3,11 +3,14 @@
 import re
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from smart_tuner import machine
 from smart_tuner import settings as settings_module
+from smart_tuner.budget import Budget
 from smart_tuner.errors import SettingsError, StorageError
 from smart_tuner.settings import Settings
 
@@ -30,10 +33,24 @@ class Request:
     tracking_uri: str | None
     storage: str
     dry_run: bool
+    space: Path | None = None
+    own_budget: bool = False
+    """The budget was given on the command line, so that a search space's does not count."""
+    workers: int | None = None
+    """Trials at a time; 0: one, in this process. None: as the mode has it."""
+    per_gpu: int = 1
+    timeout: str | None = None
+    warm_start: str | None = None
 
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise SettingsError(f"--trials must be at least 1; received {self.trials}.")
+        if self.workers is not None and self.workers < 0:
+            raise SettingsError(f"--workers must be at least 0 (0: in this process); received {self.workers}.")
+        if self.per_gpu < 1:
+            raise SettingsError(f"--per-gpu must be at least 1; received {self.per_gpu}.")
+        if self.timeout is not None and self.seconds is None:
+            raise SettingsError(f"--timeout is a time such as 90s, 45m or 8h; received {self.timeout!r}.")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise SettingsError(f"--device is auto, cpu, cuda or cuda:N; received {self.device!r}.")
         if self.study is not None and not re.fullmatch(r"[\w.-]{1,100}", self.study):
@@ -44,15 +61,20 @@ class Request:
             raise SettingsError(f"MLflow and Optuna cannot share one database; both were given {self.storage}.")
 
     @property
+    def seconds(self) -> float | None:
+        """The timeout; None without one."""
+        return None if self.timeout is None else Budget.parse(self.timeout).seconds
+
+    @property
     def demo_language(self) -> str | None:
         """Language of the demo corpus, or None when the user has a corpus."""
         if self.data:
             return None
         return "ru" if self.settings.speech.language == "ru" else "en"
 
-    def again(self, **changed: str) -> str:
+    def again(self, *, without: tuple[str, ...] = (), **changed: str) -> str:
         """The command line as it was given, but for the options named: what to type next."""
-        options = {f"--{name}" for name in changed}
+        options = {f"--{name}" for name in (*changed, *without)}
         kept, words = [], iter(sys.argv[1:])
         for word in words:
             if word in options:
@@ -74,12 +96,17 @@ def load_settings(
     assignments: list[str],
     budget: str | None,
     seed: int | None,
+    found: Mapping[str, Any] | None = None,
 ) -> tuple[str, Settings]:
-    """The preset's name and the settings: preset, then file, then --set, then the options that stand for a setting."""
+    """What the settings start from, and the settings: preset or a study's finding, then file, --set, other options."""
+    if found is not None and preset is not None:
+        raise SettingsError("--preset and --from-study both say where the settings start from; give one of them.")
     chosen = preset or ("tacotron2" if data else "demo")
     given = list(assignments)
     given += [f"hparams.budget={budget}"] if budget is not None else []
     given += [f"hparams.seed={seed}"] if seed is not None else []
+    if found is not None:
+        return "of the study", settings_module.load("tacotron2", file, given, found)
     return chosen, settings_module.load(chosen, file, given)
 
 

@@ -13,16 +13,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from model.sizes import Architecture, Sizes
+from smart_tuner import documents
 from smart_tuner.budget import Budget
 from smart_tuner.errors import SettingsError
-
-
-def number(default: float, *, low: float | None = None, high: float | None = None, above: float | None = None) -> Any:
-    """A numeric field with its range: low and high belong to it, above does not."""
-    return field(default=default, metadata={"low": low, "high": high, "above": above})
+from smart_tuner.fields import at_most, check_ranges, convert, number
+from smart_tuner.limits import Health
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,17 +130,22 @@ class Settings:
     hparams: Hparams = field(default_factory=Hparams)
     model: Architecture = field(default_factory=Architecture)
     speech: Speech = field(default_factory=Speech)
+    health: Health = field(default_factory=Health)
     tracking: Tracking = field(default_factory=Tracking)
 
     def __post_init__(self) -> None:
         check_ranges("hparams", self.hparams)
         check_ranges("speech", self.speech)
+        check_ranges("health", self.health)
         check_ranges("tracking", self.tracking)
         hparams, speech = self.hparams, self.speech
         Budget.parse(hparams.budget)
         at_most(
             "hparams.final_learning_rate", hparams.final_learning_rate, "hparams.learning_rate", hparams.learning_rate
         )
+        health = self.health
+        at_most("health.gate_low", health.gate_low, "health.gate_high", health.gate_high)
+        at_most("health.missing_score", health.missing_score, "health.formed_score", health.formed_score)
         at_most("speech.win_length", speech.win_length, "speech.filter_length", speech.filter_length)
         at_most("speech.hop_length", speech.hop_length, "speech.win_length", speech.win_length)
         at_most("speech.mel_fmax", speech.mel_fmax, "half of speech.sampling_rate", speech.sampling_rate / 2)
@@ -177,7 +178,7 @@ class Settings:
 
     def to_yaml(self) -> str:
         """Text that --settings reads back."""
-        return yaml.safe_dump(asdict(self), sort_keys=False, allow_unicode=True)
+        return documents.dump(asdict(self))
 
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -190,6 +191,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "warmup_iterations": 20,
             "forward_sum_weight": 0.5,
             "reduction_factor": 3,
+            "validation_freq": 25,
             "encoder_dropout": 0.1,
             "postnet_dropout": 0.1,
         },
@@ -204,14 +206,29 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "postnet_embedding_dim": 128,
             "postnet_n_convolutions": 3,
         },
+        "health": {
+            "training_window": 20,
+            "gradient_warmup": 20,
+            "rising_validations": 3,
+            "flat_validations": 4,
+            "attention_deadline": 1600,
+            "attention_deadline_unaided": 1600,
+            "sharp_warmup": 400,
+            "diagonal_validations": 3,
+            "collapse_validations": 2,
+            "guide_deadline": 1200,
+            "gate_warmup": 0,
+            "gate_validations": 3,
+        },
     },
 }
 """Changes to the defaults: tacotron2 is the published model, demo a small one that learns within minutes on a CPU."""
 
 
-def load(preset: str, file: Path | None, assignments: list[str]) -> Settings:
-    """Settings from a preset, then a YAML file, then `section.name=value` texts. Raises SettingsError."""
+def load(preset: str, file: Path | None, assignments: list[str], found: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from a preset, what a study found, a YAML file, `section.name=value` texts. Raises SettingsError."""
     values: dict[str, dict[str, Any]] = {section: dict(PRESETS[preset].get(section, {})) for section in SECTIONS}
+    merge(values, found or {}, "the study's settings")
     if file is not None:
         merge(values, read_yaml(file), str(file))
     for assignment in assignments:
@@ -219,11 +236,7 @@ def load(preset: str, file: Path | None, assignments: list[str]) -> Settings:
         section, dot, name = key.strip().partition(".")
         if not equals or not dot:
             raise SettingsError(f"--set takes section.name=value; received {assignment!r}.")
-        try:
-            value = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError):  # ValueError: text that looks like a date and is none
-            value = text
-        merge(values, {section: {name: value}}, "--set")
+        merge(values, {section: {name: documents.value(text)}}, "--set")
     return from_dict(values)
 
 
@@ -237,15 +250,7 @@ def from_dict(values: Mapping[str, Mapping[str, Any]]) -> Settings:
 
 def read_yaml(file: Path) -> dict[str, Any]:
     """The top-level mapping of a YAML file."""
-    try:
-        loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
-        raise SettingsError(f"The settings file {file} cannot be read: {problem}.") from problem
-    except yaml.YAMLError as problem:
-        mark = getattr(problem, "problem_mark", None)
-        where = f"line {mark.line + 1}" if mark else "unknown line"
-        what = getattr(problem, "problem", None) or "not YAML"
-        raise SettingsError(f"The settings file {file} is not valid YAML, {where}: {what}.") from problem
+    loaded = documents.read(file, "settings file").content
     if loaded is not None and not isinstance(loaded, dict):
         raise SettingsError(
             f"The settings file {file} must hold sections ({', '.join(SECTIONS)}); received {loaded!r}."
@@ -267,53 +272,4 @@ def merge(values: dict[str, dict[str, Any]], given: Mapping[str, Any], source: s
             values[section][name] = convert(f"{section}.{name}", value, types[name])
 
 
-def convert(key: str, value: Any, wanted: Any) -> Any:
-    """The value as the wanted type. YAML reads 1e-3 as text and 1.0 as a float; both are taken for what they mean."""
-    if typing.get_origin(wanted) is Literal:
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        if text in typing.get_args(wanted):
-            return text
-        raise SettingsError(f"{key} must be one of {', '.join(typing.get_args(wanted))}; received {value!r}.")
-    if wanted is str and isinstance(value, str | int | float) and not isinstance(value, bool):
-        return str(value)  # YAML reads a budget without a unit as a number
-    if wanted is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if wanted is bool and isinstance(value, bool):
-        return value
-    if wanted in (int, float) and not isinstance(value, bool):
-        try:
-            as_float = float(value)
-        except (TypeError, ValueError, OverflowError):
-            as_float = float("nan")
-        if wanted is float and abs(as_float) < float("inf"):
-            return as_float
-        if wanted is int and as_float.is_integer():
-            return int(as_float)
-    names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}
-    raise SettingsError(f"{key} must be {names[wanted]}; received {value!r}.")
-
-
-def check_ranges(section: str, values: Any) -> None:
-    """Raise SettingsError for a value outside the range its field names."""
-    for spec in dataclasses.fields(values):
-        value, limits = getattr(values, spec.name), spec.metadata
-        key = f"{section}.{spec.name}"
-        if "only" in limits and value != limits["only"]:
-            raise SettingsError(
-                f"{key} must be {str(limits['only']).lower()} in this version; received {str(value).lower()}."
-            )
-        if limits.get("above") is not None and not value > limits["above"]:
-            raise SettingsError(f"{key} must be above {limits['above']}; received {value}.")
-        if limits.get("low") is not None and not value >= limits["low"]:
-            raise SettingsError(f"{key} must be at least {limits['low']}; received {value}.")
-        if limits.get("high") is not None and not value <= limits["high"]:
-            raise SettingsError(f"{key} must be at most {limits['high']}; received {value}.")
-
-
-def at_most(key: str, value: float, other: str, limit: float) -> None:
-    """Raise SettingsError when one value exceeds another that bounds it."""
-    if value > limit:
-        raise SettingsError(f"{key} must be at most {other} = {limit:g}; received {value:g}.")
-
-
-SECTIONS = {"hparams": Hparams, "model": Architecture, "speech": Speech, "tracking": Tracking}
+SECTIONS = {"hparams": Hparams, "model": Architecture, "speech": Speech, "health": Health, "tracking": Tracking}

@@ -31,14 +31,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from smart_tuner import machine
 from smart_tuner.errors import StorageError, TrackingError
-from smart_tuner.journal import Entry, Journal
+from smart_tuner.journal import Entry
 from smart_tuner.machine import Extras
-from smart_tuner.progress import Progress
 
 SECONDS_PER_WRITE = 3.0
 POINTS_PER_WRITE = 900
 """MLflow takes 1,000 metrics in one transaction; an iteration's are never split over two."""
 STORE_FAILURES = (MlflowException, SQLAlchemyError, OSError)
+NOTE_CHARACTERS = 7500
+"""MLflow cuts a tag at 8,000."""
 UI_ADDRESS = "http://127.0.0.1:5000"
 
 Image = NDArray[np.uint8]
@@ -123,11 +124,11 @@ class StudyRun:
         self.link = tracker.link("runs")
 
     @translated()
-    def open_trial(self, number: int, tags: Mapping[str, str], journal: Journal, extras: Extras) -> "TrialRun":
+    def open_trial(self, number: int, tags: Mapping[str, str], extras: Extras) -> "TrialRun":
         """The nested run of a trial, made or, after an interruption, found and gone on with."""
         own = {"mlflow.parentRunId": self.run_id, "study.name": self.name, "trial.number": str(number), **tags}
         run_id = self.tracker._open_run(f"trial-{number:04d}", own, ["mlflow.parentRunId", "trial.number"])
-        return TrialRun(self.tracker, run_id, journal, extras)
+        return TrialRun(self.tracker, run_id, extras)
 
     @translated()
     def note(self, rows: Sequence[Mapping[str, str]], summary: str) -> None:
@@ -146,6 +147,29 @@ class StudyRun:
         return self.tracker.link(f"runs/{found[0].info.run_id}") if found else ""
 
     @translated()
+    def trial_links(self) -> dict[int, str]:
+        """Where each trial's run is in the UI, by trial number."""
+        condition, links, token = f"tags.`mlflow.parentRunId` = '{self.run_id}'", dict[int, str](), None
+        while True:
+            page = self.tracker.client.search_runs(
+                [self.tracker.experiment_id], condition, max_results=1000, page_token=token
+            )
+            links |= {int(run.data.tags["trial.number"]): self.tracker.link(f"runs/{run.info.run_id}") for run in page}
+            token = page.token
+            if not token:
+                return links
+
+    @translated()
+    def reconcile(self, ended: Mapping[int, str]) -> int:
+        """End the runs that a kill left open though their trial has ended: statuses by trial number. How many."""
+        condition = f"tags.`mlflow.parentRunId` = '{self.run_id}' and attributes.status = 'RUNNING'"
+        open_runs = self.tracker.client.search_runs([self.tracker.experiment_id], condition, max_results=1000)
+        left = [run for run in open_runs if int(run.data.tags["trial.number"]) in ended]
+        for run in left:
+            self.tracker.client.set_terminated(run.info.run_id, ended[int(run.data.tags["trial.number"])])
+        return len(left)
+
+    @translated()
     def close(self, status: str) -> None:
         """End the parent run as FINISHED, FAILED or KILLED."""
         self.tracker.client.set_terminated(self.run_id, status)
@@ -154,8 +178,8 @@ class StudyRun:
 class TrialRun:
     """The run of a trial. Logging hands over to a thread and returns at once; close waits until all is written."""
 
-    def __init__(self, tracker: Tracker, run_id: str, journal: Journal, extras: Extras) -> None:
-        self.client, self.run_id, self.journal, self.extras = tracker.client, run_id, journal, extras
+    def __init__(self, tracker: Tracker, run_id: str, extras: Extras) -> None:
+        self.client, self.run_id, self.extras = tracker.client, run_id, extras
         self.link = tracker.link(f"runs/{run_id}")
         written = self.client.get_run(run_id).data.metrics
         self._written = {"training": written.get("iteration", 0.0), "validation": written.get("validation.step", 0.0)}
@@ -164,14 +188,14 @@ class TrialRun:
         self._monitor = self._watch_system(bool(written), tracker.uri) if extras.system_metrics else None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tracker")
         self._writing: Future[None] = self._thread.submit(self._write_all)
-        for entry in journal.kept:
-            self._hand_over(entry)
 
-    def log(self, progress: Progress) -> None:
-        """Log a Progress's metrics. Raises TrackingError when an earlier write failed; the journal keeps them all."""
-        entry = self.journal.append(progress)
+    def log(self, entry: Entry) -> None:
+        """Log a Progress's metrics, unless the run has them. Raises TrackingError when an earlier write failed."""
         self._raise_failure()
-        self._hand_over(entry)
+        progress = entry.progress
+        number = progress.step if progress.kind == "training" else progress.metrics["validation.step"]
+        if number > self._written[progress.kind]:
+            self._queue.put(entry)
 
     def later(self, job: Callable[[], None]) -> None:
         """Run a job that writes artefacts, in the tracker's thread, after what was logged so far."""
@@ -217,7 +241,6 @@ class TrialRun:
         """Write what is left and end the run. Raises TrackingError when something could not be written."""
         self._queue.put(None)
         self._thread.shutdown()
-        self.journal.close()
         if self._monitor is not None:
             self._monitor.finish()
         failure = self._writing.exception()
@@ -234,12 +257,6 @@ class TrialRun:
         monitor = SystemMetricsMonitor(self.run_id, resume_logging=again, tracking_uri=uri)
         monitor.start()
         return monitor
-
-    def _hand_over(self, entry: Entry) -> None:
-        progress = entry.progress
-        number = progress.step if progress.kind == "training" else progress.metrics["validation.step"]
-        if number > self._written[progress.kind]:
-            self._queue.put(entry)
 
     def _write_all(self) -> None:
         """The thread: collect points for some seconds or until a write is full, then write them in one transaction."""

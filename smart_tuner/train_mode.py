@@ -1,159 +1,87 @@
 """--mode train: full-length trials of known hyperparameters, from the corpus to the last line in the terminal."""
 
+import dataclasses
 import math
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from hashlib import sha256
-from pathlib import Path
+from contextlib import contextmanager
 
-import torch
-from filelock import FileLock, Timeout
-
-from smart_tuner import check_mode, machine
-from smart_tuner.console import Console, TrainingDisplay
-from smart_tuner.errors import Interrupted, StorageError
-from smart_tuner.experiment import Experiment, Trial
-from smart_tuner.progress import Progress
-from smart_tuner.request import STUDIES_DEFAULT, Request, require_writable
-from smart_tuner.settings import Settings
-from smart_tuner.signals import stop_on_signal
-from smart_tuner.speech import corpus
+from smart_tuner import check_mode, session
+from smart_tuner.console import Console
+from smart_tuner.errors import Interrupted, SettingsError
+from smart_tuner.health.repairs import repair
+from smart_tuner.request import Request
+from smart_tuner.session import Session, trial_name
 from smart_tuner.speech.corpus import Examples
-from smart_tuner.study import Result, Summary, TrainStudy, summarise
-from smart_tuner.tracker import StudyRun, Tracker, refuse_leftovers
-from smart_tuner.trainer import choose_device, leave_a_core
-
-LOCK_SECONDS = 10
-"""Data loaders of a killed process hold its lock for some seconds more."""
+from smart_tuner.study.results import Result, Summary, summarise
+from smart_tuner.study.train import TrainStudy
+from smart_tuner.tracker import StudyRun
+from smart_tuner.trainer import choose_device
+from smart_tuner.workers import slots
 
 
 def run(request: Request, console: Console) -> int:
     """Train until the study holds the trials asked for. The exit code; raises UserError and Fault."""
+    refuse_what_is_for_tuning(request)
     if request.dry_run:
         check_mode.describe(request, console)
+        console.say("Dry run", "nothing was written")
         return 0
-    refuse_leftovers(request.tracking_uri)
-    device = choose_device(request.device)
-    leave_a_core(device)
-    extras = machine.extras(request.settings.tracking.enhanced)
-    examples = prepare(request, console)
-    name = request.study or default_name(request.settings, examples)
-    folder = request.output / "studies" / name
-    with ExitStack() as stack:
-        stack.enter_context(only_process(request, name))
-        study, tracker = open_stores(request, name, examples)
-        announce(request, console, name, examples, device, extras, len(study.results()))
-        parent = tracker.open_study(name, {"study.mode": "train", "dataset.digest": examples.digest})
-        stop = stack.enter_context(stop_on_signal(announce_stop))
-        source = str(request.data[0].resolve()) if request.data else "built-in demo corpus"
-        experiment = Experiment(examples, source, device, folder, parent, extras, stop)
+    deadline = session.deadline_of(request)
+    places = slots(choose_device(request.device), 1)
+    request = request if request.workers else dataclasses.replace(request, workers=0)
+    examples = session.prepare(request, console)
+    name = request.study or session.default_name("train", request.settings, examples)
+
+    def make_study() -> TrainStudy:
+        folder = session.study_folder(request, name)
+        settings, digest = request.settings, examples.digest
+        return TrainStudy(name, request.storage, settings, digest, request.trials, repair=repair, folder=folder)
+
+    with session.opened(
+        request, console, mode="train", name=name, examples=examples, places=places, make_study=make_study
+    ) as (opened, study):
+        announce(opened, study, examples)
         try:
-            with noted(parent, study), closing(study.run(request.trials, experiment.run)) as events:
-                follow(events, console)
-        except Interrupted as verdict:
-            console.say("Stopped", str(verdict))
-            console.say("Continue", request.again(study=name))
-            return stop.exit_code
-    return conclude(request, console, name, study, tracker, parent)
+            with noted(opened.parent, study):
+                session.conduct(opened, study, deadline)
+        except Interrupted:
+            return opened.stop.exit_code
+    return conclude(opened, study)
 
 
-def announce_stop() -> None:
-    """Say that the first signal was heard; not by print, in the middle of which the signal may have come."""
-    os.write(2, b"\nStopping   after this iteration and its checkpoint; once more leaves at once\n")
+def refuse_what_is_for_tuning(request: Request) -> None:
+    """Raise SettingsError for options that mean nothing here."""
+    for option, given in {"--space": request.space, "--warm-start": request.warm_start}.items():
+        if given is not None:
+            raise SettingsError(f"{option} is for --mode tune; received {given} with --mode train.")
+    if (request.workers or 0) > 1:
+        raise SettingsError(
+            f"--workers above 1 is for --mode tune: here a trial hangs on how the one before ended; "
+            f"received {request.workers}."
+        )
 
 
-def prepare(request: Request, console: Console) -> Examples:
-    """The corpus, checked, with all its mels in the cache."""
-    opened = check_mode.open_corpus(request, console)
-    with console.counting("computing mels") as report:
-        examples = corpus.prepare(opened, request.settings, check_mode.mel_cache(request), report)
-    train, validation = len(examples.train), len(examples.validation)
-    console.say(
-        "Corpus",
-        f"{opened.name}, language {opened.language}: {len(opened.utterances):,} utterances, {examples.hours:.2f} h; "
-        f"{train:,} for training, {validation:,} for validation",
-    )
-    return examples
-
-
-def default_name(settings: Settings, examples: Examples) -> str:
-    """A study's name when none is given: the same for the same settings and corpus."""
-    content = sha256(f"{settings.digest()} {examples.digest}".encode()).hexdigest()[:8]
-    return f"train-{examples.corpus.name}-{content}"
-
-
-@contextmanager
-def only_process(request: Request, name: str) -> Iterator[None]:
-    """Hold the study's lock, which the operating system frees when this process ends in whatever way."""
-    folder = request.output / "studies" / name
-    require_writable(folder)
-    try:
-        with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
-            yield
-    except Timeout:
-        raise StorageError(
-            f"Study {name!r} is being trained by another process; wait for it or name another study."
-        ) from None
-
-
-def open_stores(request: Request, name: str, examples: Examples) -> tuple[TrainStudy, Tracker]:
-    """Optuna's study and MLflow's experiment. Their schemas are made under a lock: two makers at once would crash."""
-    if request.tracking_uri is None or request.storage == STUDIES_DEFAULT:
-        require_writable(Path())
-    with FileLock(request.output / ".stores.lock"):
-        study = TrainStudy(name, request.storage, request.settings, examples.digest)
-        return study, Tracker(request.tracking_uri, request.experiment)
-
-
-def announce(
-    request: Request,
-    console: Console,
-    name: str,
-    examples: Examples,
-    device: torch.device,
-    extras: machine.Extras,
-    done: int,
-) -> None:
+def announce(opened: Session, study: TrainStudy, examples: Examples) -> None:
     """What is about to happen."""
+    request, console = opened.request, opened.console
     planned = check_mode.planned(request.settings, len(examples.train))
-    console.say("Study", f"{name}: {done} of {request.trials} trial(s) finished; each trains for {planned}")
+    done = len(study.results())
+    console.say("Study", f"{opened.name}: {done} of {request.trials} trial(s) finished; each trains for {planned}")
     r = request.settings.hparams.reduction_factor
-    console.say("Model", f"Tacotron 2, preset {request.preset}, r = {r}, on {device}")
-    console.say("Tracking", extras.found)
-
-
-def follow(events: Iterator[tuple[Trial, Progress | Result]], console: Console) -> None:
-    """Show a study's trials while they run."""
-    display: TrainingDisplay | None = None
-    with ExitStack() as shown:
-        for trial, event in events:
-            name = f"trial-{trial.number:04d}"
-            if isinstance(event, Result):
-                shown.close()
-                display = None
-                console.say(name, sentence(event))
-                continue
-            if display is None:
-                console.say(name, f"{trial.origin}, seed {trial.settings.hparams.seed}")
-                display = shown.enter_context(console.training(name))
-            display.update(event)
+    console.say("Model", f"Tacotron 2, preset {request.preset}, r = {r}, {session.placed(opened)}")
+    console.say("Tracking", opened.extras.found)
 
 
 @contextmanager
 def noted(parent: StudyRun, study: TrainStudy) -> Iterator[None]:
     """Note the trials in the study's parent run and end it, with the status of how the work ended."""
-    status = "FAILED"
-    try:
-        yield
-        status = "FINISHED"
-    except Interrupted:
-        status = "KILLED"
-        raise
-    finally:
-        results = sorted(study.results(), key=lambda result: math.inf if result.loss is None else result.loss)
-        parent.note([row(result, parent.trial_link(result.number)) for result in results], headline(summarise(results)))
-        parent.close(status)
+    with session.closed_with_status(parent):
+        try:
+            yield
+        finally:
+            results = sorted(study.results(), key=lambda result: math.inf if result.loss is None else result.loss)
+            rows = [row(result, parent.trial_link(result.number)) for result in results]
+            parent.note(rows, headline(summarise(results)))
 
 
 def headline(summary: Summary) -> str:
@@ -161,47 +89,62 @@ def headline(summary: Summary) -> str:
     if summary.best is None:
         return "No trial has ended healthy yet."
     noise = "" if summary.spread is None else f"; over replicates {summary.mean:.4f} ± {summary.spread:.4f}"
-    return f"Best: trial-{summary.best.number:04d}, validation.loss {summary.best.loss:.4f}{noise}."
+    return f"Best: {trial_name(summary.best.number)}, validation.loss {summary.best.loss:.4f}{noise}."
 
 
 def row(result: Result, link: str) -> dict[str, str]:
     """A trial's line in the parent run's note."""
     loss = f"{result.loss:.4f}" if result.loss is not None else "none"
-    named = f"[trial-{result.number:04d}]({link})"
-    return {"trial": named, "origin": result.origin, "seed": str(result.seed), "state": result.state, "best loss": loss}
+    named = f"[{trial_name(result.number)}]({link})"
+    return {
+        "trial": named,
+        "origin": result.origin,
+        "seed": str(result.seed),
+        "state": result.state,
+        "best loss": loss,
+        "stopped by": result.rule,
+    }
 
 
-def sentence(result: Result) -> str:
-    """How a trial ended."""
-    loss = f"lowest validation.loss {result.loss:.4f}" if result.loss is not None else "no validation"
-    return f"{result.state}, {loss}" + (f". {result.reason}" if result.reason else "")
-
-
-def conclude(
-    request: Request, console: Console, name: str, study: TrainStudy, tracker: Tracker, parent: StudyRun
-) -> int:
+def conclude(opened: Session, study: TrainStudy) -> int:
     """The last lines: what came out, where it lies, what to do next. The exit code: 1 when no trial ended healthy."""
-    results = study.results()
+    console, request, results = opened.console, opened.request, study.results()
     summary = summarise(results)
-    folder = request.output / "studies" / name
     if summary.best is None:
-        console.say("Result", "no trial ended healthy; the reasons are above and in each run's tags", "bold red")
-        console.say(
-            "Next",
-            "a lower learning rate: --set hparams.learning_rate=" + f"{request.settings.hparams.learning_rate / 3:.1g}",
-        )
+        say_why_not(opened, results)
     else:
-        best = folder / f"trial-{summary.best.number:04d}"
-        console.say("Best", f"trial-{summary.best.number:04d}, validation.loss {summary.best.loss:.4f}")
-        if summary.spread is not None:
-            console.say(
-                "Noise",
-                f"validation.loss {summary.mean:.4f} ± {summary.spread:.4f} (standard deviation) over replicates",
-            )
-        console.say("Files", f"{best}/: best.pt, last.pt, metrics.jsonl, audio/")
-    command = tracker.ui_command()
-    console.say("See", f"{command}, then open {parent.link}" if command else parent.link)
+        say_best(opened, summary)
+    session.say_where(opened)
     if summary.best is not None and len(results) < 3:
-        again = request.again(trials="3", study=name)
+        again = request.again(trials="3", study=opened.name)
         console.say("Next", f"how much luck is in it, by trials with other seeds: {again}")
     return 0 if summary.best is not None else 1
+
+
+def say_why_not(opened: Session, results: list[Result]) -> None:
+    """No trial ended healthy: by which rules, and what the next attempt would change."""
+    console, request = opened.console, opened.request
+    rules = ", ".join(dict.fromkeys(result.rule for result in results if result.rule)) or "nothing has finished"
+    console.say("Result", f"no trial ended healthy ({rules}); the reasons are above and in each run", "bold red")
+    last = results[-1] if results else None
+    if last is None:
+        return
+    mended = repair(last.rule, request.settings, len(results)) if last.rule else None
+    if mended is None:
+        console.say("Next", "no repair is left to try; --mode check looks for faults of the corpus")
+    else:
+        more = request.again(trials=str(len(results) + 2), study=opened.name)
+        console.say("Next", f"more attempts, each repaired after the one before: {more}")
+
+
+def say_best(opened: Session, summary: Summary) -> None:
+    """The best trial, the noise around it, where its files are."""
+    console = opened.console
+    assert summary.best is not None  # asked by the caller
+    best = trial_name(summary.best.number)
+    console.say("Best", f"{best}, validation.loss {summary.best.loss:.4f}")
+    if summary.spread is not None:
+        console.say(
+            "Noise", f"validation.loss {summary.mean:.4f} ± {summary.spread:.4f} (standard deviation) over replicates"
+        )
+    console.say("Files", f"{opened.folder / best}/: best.pt, last.pt, metrics.jsonl, audio/")

@@ -1,7 +1,6 @@
 """The training loop. It yields Progress and knows neither MLflow nor Optuna; whoever iterates decides when to stop."""
 
 import math
-import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -60,13 +59,6 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cpu") if name == "cpu" else torch.device("cuda", index)
 
 
-def leave_a_core(device: torch.device) -> None:
-    """On a CPU, compute on all cores but one: threads that wait for a busy core lose more than the core gives."""
-    if device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        torch.set_num_threads(max(1, cores - 1))
-
-
 def choose_precision(device: torch.device, asked: bool) -> torch.dtype:
     """Mixed precision where it was asked for and the device has it: bf16 before fp16."""
     if not asked or device.type != "cuda":
@@ -98,8 +90,10 @@ class Trainer:
         mean_mel: NDArray[np.float32],
         device: torch.device,
         folder: Path,
+        marks: tuple[int, ...] = (),
     ) -> None:
         hparams = settings.hparams
+        self.marks = marks
         self.settings, self.hparams, self.symbols, self.device, self.folder = settings, hparams, symbols, device, folder
         self.train, self.validation = train, Validation(validation, hparams.reduction_factor)
         self.frames = [example.frames for example in train]
@@ -130,7 +124,7 @@ class Trainer:
         self._saved_at = self._ticked_at = time.perf_counter()
 
     def steps(self) -> Iterator[Progress]:
-        """Train until the budget is spent; one Progress an iteration and one a validation.
+        """Train until the budget is spent; one Progress an iteration and one a validation, at the marks too.
 
         Between two of them the training may be saved and left. Raises TrialStopped before the optimizer would take a
         step on a loss or gradient that is not finite, OutOfMemoryError when the device is full.
@@ -218,6 +212,16 @@ class Trainer:
         if self.device.type == "cuda" and snapshot["rng"]["cuda"] is not None:  # None when made on a CPU
             torch.cuda.set_rng_state(snapshot["rng"]["cuda"], self.device)
 
+    def start_from(self, path: Path) -> None:
+        """Begin with the weights of a checkpoint, and nothing else of it. Raises CheckpointError."""
+        snapshot = checkpoint.read(path)
+        if tuple(snapshot["symbols"]) != self.symbols:
+            raise CheckpointError(f"The checkpoint {path} was made with another symbol table.")
+        try:
+            self.model.load_state_dict(snapshot["state_dict"])
+        except RuntimeError as problem:
+            raise CheckpointError(f"The checkpoint {path} holds another network: {problem}") from problem
+
     @torch.no_grad()
     def speak(self, tokens: NDArray[np.int64], most_frames: int) -> NDArray[np.float32]:
         """Free-running log-mel spectrogram (M, F) of a text's symbols."""
@@ -263,14 +267,20 @@ class Trainer:
             "no optimizer step was taken on it. A lower learning rate is the usual remedy.",
             rule="non_finite",
             step=step,
-            observed={"training.loss": str(loss), "grad.norm": str(norm)},
+            utterances=position.utterances,
+            observed={"training.loss": loss, "grad.norm": norm},
+            threshold="not finite",
+            window="1 iteration",
+            series=("training.loss", "grad.norm"),
         )
 
     def _validation_is_due(self) -> bool:
         position = self.position
         at_the_end = self.used() >= 1
+        before = position.utterances - self.hparams.batch_size
+        at_a_mark = any(before < mark <= position.utterances for mark in self.marks)
         return position.iteration > position.validated_at and (
-            position.iteration % self.hparams.validation_freq == 0 or at_the_end
+            position.iteration % self.hparams.validation_freq == 0 or at_a_mark or at_the_end
         )
 
     def _validate(self) -> Progress:
@@ -280,12 +290,23 @@ class Trainer:
         loss, step = metrics["validation.loss"], position.iteration
         if not math.isfinite(loss):
             sentence = f"Stopped at iteration {step}: validation.loss is not finite ({loss:g})."
-            raise TrialStopped(sentence, rule="non_finite", step=step, observed={"validation.loss": str(loss)})
+            raise TrialStopped(
+                sentence,
+                rule="non_finite",
+                step=step,
+                utterances=position.utterances,
+                observed={"validation.loss": loss},
+                threshold="not finite",
+                window="1 validation",
+                series=("validation.loss",),
+            )
         position.validations, position.validated_at = position.validations + 1, step
         if loss < position.best_loss:
             position.best_loss, position.best_step = loss, step
             self._best = self._snapshot()
         self._tick()
+        if self.device.type == "cuda":
+            metrics["gpu.peak_memory"] = torch.cuda.max_memory_allocated(self.device) / 2**30  # GiB
         return self._progress("validation", {**metrics, "validation.step": float(position.validations)})
 
     def _progress(self, kind: Literal["training", "validation"], metrics: dict[str, float]) -> Progress:

@@ -100,6 +100,7 @@ def measure(predicted: Prediction, batch: Batch, r: int) -> dict[str, Tensor]:
         "attention_entropy": alignment.attention_entropy(attention, steps_B, tokens_B),
         "attention_focus": alignment.attention_focus(attention, steps_B),
         "attention_coverage": alignment.attention_coverage(attention, steps_B, tokens_B),
+        "attention_spread": alignment.attention_spread(attention, steps_B, tokens_B),
         "gate_first": first,
         "gate_second": second,
         "tokens": tokens_B,

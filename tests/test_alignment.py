@@ -12,11 +12,12 @@ from model.alignment import (
     attention_coverage,
     attention_entropy,
     attention_focus,
+    attention_spread,
     gate_moments,
 )
 from model.losses import guide_losses
 
-STATISTICS = ["score", "focus", "entropy", "coverage", "guide"]
+STATISTICS = ["score", "focus", "entropy", "coverage", "guide", "spread"]
 
 
 def statistics(attention_BTN: Tensor, steps_B: Tensor, tokens_B: Tensor) -> dict[str, Tensor]:
@@ -26,6 +27,7 @@ def statistics(attention_BTN: Tensor, steps_B: Tensor, tokens_B: Tensor) -> dict
         "entropy": attention_entropy(attention_BTN, steps_B, tokens_B),
         "coverage": attention_coverage(attention_BTN, steps_B, tokens_B),
         "guide": guide_losses(attention_BTN, steps_B, tokens_B, 0.2),
+        "spread": attention_spread(attention_BTN, steps_B, tokens_B),
     }
 
 
@@ -50,11 +52,11 @@ def shapes() -> dict[str, Tensor]:
 
 
 TABLE = {
-    "converged": [(0.95, 1.0), (0.7, 0.85), (0.1, 0.2), (0.8, 1.0), (0.0, 0.02)],
-    "uniform": [(0.2765, 0.278), (0.0099, 0.0101), (0.9999, 1.0001), (0.0, 0.02), (0.575, 0.585)],
-    "stuck": [(0.15, 0.165), (0.9, 1.0), (0.0, 0.1), (0.0, 0.02), (0.73, 0.75)],
-    "reversed": [(0.125, 0.135), (0.7, 0.85), (0.1, 0.2), (0.0, 0.02), (0.75, 0.77)],
-    "stalls": [(0.45, 0.55), (0.7, 0.85), (0.1, 0.2), (0.45, 0.55), (0.34, 0.36)],
+    "converged": [(0.95, 1.0), (0.7, 0.85), (0.1, 0.2), (0.8, 1.0), (0.0, 0.02), (0.95, 1.0)],
+    "uniform": [(0.2765, 0.278), (0.0099, 0.0101), (0.9999, 1.0001), (0.0, 0.02), (0.575, 0.585), (-0.01, 0.01)],
+    "stuck": [(0.15, 0.165), (0.9, 1.0), (0.0, 0.1), (0.0, 0.02), (0.73, 0.75), (-0.01, 0.01)],
+    "reversed": [(0.125, 0.135), (0.7, 0.85), (0.1, 0.2), (0.0, 0.02), (0.75, 0.77), (0.95, 1.0)],
+    "stalls": [(0.45, 0.55), (0.7, 0.85), (0.1, 0.2), (0.45, 0.55), (0.34, 0.36), (0.55, 0.61)],
 }
 
 
@@ -81,7 +83,8 @@ def plain_statistics(attention_TN: list[list[float]]) -> dict[str, float]:
     peaks = [row.index(max(row)) for row in attention_TN]
     smooth = sum(after - before in (0, 1, 2) for before, after in pairwise(peaks)) / (steps - 1)
     coverage = best[steps][tokens] / tokens * smooth
-    return {"score": score, "focus": focus, "entropy": entropy, "coverage": coverage, "guide": guide}
+    spread = (max(peaks) - min(peaks)) / tokens
+    return {"score": score, "focus": focus, "entropy": entropy, "coverage": coverage, "guide": guide, "spread": spread}
 
 
 LENGTHS = [(23, 9), (11, 13), (17, 5), (2, 3)]
@@ -107,7 +110,7 @@ def test_each_statistic_is_its_plain_formula_whatever_the_padding(name: str) -> 
     values = statistics(attention, steps_B, tokens_B)[name].tolist()
     for b, (steps, tokens) in enumerate(LENGTHS):
         expected = plain_statistics(attention[b, :steps, :tokens].tolist())[name]
-        rounding = 1e-6 if name in ("guide", "entropy") else 1e-12  # n / N, t / T and ln N are float32
+        rounding = 1e-6 if name in ("guide", "entropy", "spread") else 1e-12  # n / N, t / T and ln N are float32
         assert values[b] == pytest.approx(expected, rel=rounding)
 
 
@@ -125,6 +128,11 @@ def test_jumps_of_the_peak_lower_the_coverage() -> None:
     walking = torch.eye(12, dtype=torch.float64)[None, ::2]
     assert attention_coverage(skipping, torch.tensor([4]), torch.tensor([12])).item() == 0.0
     assert attention_coverage(walking, torch.tensor([6]), torch.tensor([12])).item() == 0.5
+
+
+def test_steps_of_padding_do_not_widen_the_spread() -> None:
+    sharp = torch.eye(9, dtype=torch.float64)[None, [4, 5, 6, 0, 8]]  # the last two steps are padding
+    assert attention_spread(sharp, torch.tensor([3]), torch.tensor([8])).item() == 0.25
 
 
 def test_a_sharp_attention_has_no_entropy_even_with_one_token() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from smart_tuner.errors import DataError
 from smart_tuner.speech.batches import Batch, Example, collate, fill_ratio, load, plan_epoch, validation_batches
 
 CPU = torch.device("cpu")
@@ -113,6 +114,24 @@ def test_loading_leaves_the_generators_of_torch_and_numpy_alone(tmp_path: Path) 
     plan_epoch(FRAMES, 16, seed=1, epoch=0)
     assert torch.equal(torch.get_rng_state(), before)
     assert np.random.get_state()[1].tolist() == numpy_before
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"no array"])
+def test_a_mel_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
+    utterances = examples(tmp_path, [9, 5, 7, 6])
+    utterances[2].mel.write_bytes(content)
+    with pytest.raises(DataError, match=r"The mel of 002, .*/2\.npy, cannot be read \(.*\); remove it") as fault:
+        list(load(utterances, [[0, 1], [2, 3]], CPU))
+    assert fault.value.__cause__ is not None
+
+
+def test_a_mel_that_is_cut_short_or_missing_is_named(tmp_path: Path) -> None:
+    utterances = examples(tmp_path, [9, 5])
+    utterances[0].mel.write_bytes(utterances[0].mel.read_bytes()[:-20])
+    utterances[1].mel.unlink()
+    for index, name in ((0, "000"), (1, "001")):
+        with pytest.raises(DataError, match=f"The mel of {name}, "):
+            list(load(utterances, [[index]], CPU))
 
 
 def test_validation_batches_cover_all_by_length_and_do_not_depend_on_order(tmp_path: Path) -> None:

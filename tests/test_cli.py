@@ -264,7 +264,7 @@ def test_a_study_ends_well_and_says_what_came_out(study: Study) -> None:
     assert "--trials 3" in lines[-1]
     for number in range(2):
         files = {path.name for path in (folder / f"smart_tuner_files/studies/beeps/trial-{number:04d}").iterdir()}
-        assert files == {"best.pt", "last.pt", "metrics.jsonl", "audio"}
+        assert files == {"best.pt", "last.pt", "metrics.jsonl", "audio", ".lock"}
 
 
 @pytest.mark.slow
@@ -415,7 +415,7 @@ def check_that_all_is_there_once(folder: Path, run_id: str) -> None:
 
 
 def test_a_study_is_trained_by_one_process_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smart_tuner.train_mode.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("smart_tuner.session.LOCK_SECONDS", 0.1)
     (folder / "smart_tuner_files/studies/long").mkdir(parents=True)
     with FileLock("smart_tuner_files/studies/long/.lock"):
         refused = invoke(*LONG, "--study", "long")

@@ -102,10 +102,10 @@ def plain_lines(
     """What a training of 100 iterations shows from the first one on; each takes a second, the first first_seconds."""
     time = Clock(now=100.0)
     monkeypatch.setattr(console_module, "time", time)
-    with Console().training("trial-0000") as display:
+    with Console().trials() as display:
         time.now += first_seconds
         for step in range(first, 101):
-            display.update(training(step, fraction=step / 100))
+            display.update("trial-0000", training(step, fraction=step / 100))
             time.now += 1.0
     return capsys.readouterr().out.splitlines()
 
@@ -135,9 +135,9 @@ def test_a_slow_first_iteration_does_not_stretch_the_time_left(
 
 
 def test_every_validation_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with Console().training("trial-0000") as display:
+    with Console().trials() as display:
         for step in (50, 100):
-            display.update(validation(step))
+            display.update("trial-0000", validation(step))
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[0] == (
@@ -147,13 +147,66 @@ def test_every_validation_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_on_a_terminal_the_last_validation_stays_beside_the_iteration() -> None:
     console, shown = terminal()
-    with console.training("trial-0000") as display:
-        display.update(validation(50))
-        display.update(training(51))
+    with console.trials() as display:
+        display.update("trial-0000", validation(50))
+        display.update("trial-0000", training(51))
         assert display.bar is not None
         display.bar.refresh()
     assert "iteration 51" in shown.getvalue()
     assert "validation 0.125, alignment 0.25" in shown.getvalue()
+
+
+def test_each_trial_has_a_line_of_its_own_until_it_ends() -> None:
+    console, shown = terminal()
+    with console.trials() as display:
+        for number in (0, 1):
+            display.update(f"trial-000{number}", training(10 + number))
+        assert display.bar is not None
+        display.bar.refresh()
+        drawn = shown.getvalue()
+        display.end("trial-0000")
+        assert [task.description for task in display.bar.tasks] == ["trial-0001"]
+    assert "iteration 10" in drawn
+    assert "iteration 11" in drawn
+
+
+def test_trials_have_their_own_last_validations() -> None:
+    console, _ = terminal()
+    with console.trials() as display:
+        display.update("trial-0000", validation(50))
+        for number in (0, 1):
+            display.update(f"trial-000{number}", training(51))
+        assert display.bar is not None
+        lines = [task.fields["line"] for task in display.bar.tasks]
+    assert ["validation 0.125" in line for line in lines] == [True, False]
+
+
+def test_what_a_trial_is_about_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console().trials() as display:
+        for step in (50, 100):
+            display.update("trial-0000", validation(step), "baseline, seed 1")
+        display.update("trial-0001", validation(50))
+        display.end("trial-0000")
+        display.end("trial-0009")  # one that never told anything
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "trial-0000 baseline, seed 1"
+    assert [line.split(":")[0] for line in lines[1:]] == [
+        "trial-0000 iteration 50",
+        "trial-0000 iteration 100",
+        "trial-0001 iteration 50",
+    ]
+
+
+def test_a_trial_is_silent_for_a_while_whatever_the_others_say(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console_module, "time", Clock(now=100.0))
+    with Console().trials() as display:
+        for step in (1, 2, 3):
+            for number in (0, 1):
+                display.update(f"trial-000{number}", training(step))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" · ")[0] for line in lines] == ["trial-0000 iteration 1", "trial-0001 iteration 1"]
 
 
 @pytest.mark.parametrize(

@@ -64,3 +64,37 @@ def test_the_name_and_the_iteration_are_written_into_the_picture() -> None:
     ]
     assert not np.array_equal(pictures[0], pictures[1])
     assert not np.array_equal(pictures[0], pictures[2])
+
+
+def coloured(picture: NDArray[np.uint8], red: int, green: int, blue: int) -> NDArray[np.bool_]:
+    """Pixels near a colour."""
+    return (np.abs(picture.astype(int) - (red, green, blue)) < 25).all(axis=2)
+
+
+RED, ORANGE, BLUE = (214, 39, 40), (255, 127, 14), (31, 119, 180)
+
+
+def test_a_stop_is_drawn_with_its_iteration_and_the_limit_of_each_metric() -> None:
+    points = {"grad.norm": [(step, 2.0 + step) for step in range(1, 61)], "training.loss": [(1, 4.0), (60, 9.0)]}
+    picture = figures.series(points, {"grad.norm": 10.0}, 50, "exploding_gradients")
+    assert is_picture(picture)
+    half = len(picture) // 2
+    for part in (picture[:half], picture[half:]):
+        assert coloured(part, *BLUE).any(), "each metric has its own plot"
+        columns = np.nonzero(coloured(part, *RED).sum(axis=0) > 0.3 * half)[0]
+        assert 0.6 < columns.mean() / picture.shape[1] < 0.95, "the stop, near the right end"
+    rows = np.nonzero(coloured(picture, *ORANGE).sum(axis=1) > 0.2 * picture.shape[1])[0]
+    assert 0.2 * half < rows.mean() < half, "the limit, in the plot of its metric alone"
+
+
+def test_values_that_span_powers_of_ten_can_all_be_seen() -> None:
+    points = [(step, 1e6 if step == 50 else float(step)) for step in range(1, 51)]
+    heights = [
+        np.ptp(np.nonzero(coloured(figures.series({"grad.norm": one}, {}, 50, "t")[:, 100:400], *BLUE))[0])
+        for one in (points, points[:49])
+    ]
+    assert min(heights) > 60, "the first 49 are not pressed to the floor by the last"
+
+
+def test_a_metric_without_a_point_leaves_its_plot_empty() -> None:
+    assert is_picture(figures.series({"grad.norm": [], "training.loss": [(1, 4.0)]}, {"grad.norm": 10.0}, 1, "t"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from smart_tuner.errors import CheckpointError
-from smart_tuner.journal import Journal
+from smart_tuner.journal import Journal, read
 from smart_tuner.progress import Progress
 
 
@@ -78,6 +78,21 @@ def test_a_journal_goes_on_after_what_it_kept(journal: Written, open_journal: Op
     assert entry.progress == training(4)
     assert [entry.progress for entry in open_journal(path, 9, 9).kept] == [*progress[:4], training(4)]
     assert [file.name for file in path.parent.iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_journal_is_read_while_it_is_written(journal: Written) -> None:
+    path, progress = journal
+    with path.open("a") as file:
+        file.write('{"milliseconds": 17')  # a line in the making
+    entries = read(path)
+    assert [entry.progress for entry in entries] == progress
+    assert read(path) == entries
+    assert not read(path.with_name("none.jsonl"))
+
+
+def test_an_appended_entry_is_the_one_that_is_read(tmp_path: Path, open_journal: Open) -> None:
+    entry = open_journal(tmp_path / "metrics.jsonl", 0, 0).append(validation(3))
+    assert read(tmp_path / "metrics.jsonl") == [entry]
 
 
 def test_a_journal_that_cannot_be_written_is_an_outage(tmp_path: Path) -> None:

@@ -20,21 +20,25 @@ FILES = [
 ]
 LAYERS = [
     {"errors", "progress", "model"},
-    {"budget", "machine"},
+    {"budget", "machine", "documents", "fields"},
+    {"limits"},
     {"settings"},
-    {"request", "signals", "speech"},
+    {"request", "signals", "speech", "space", "health"},
     {"journal", "checkpoint", "validation"},
     {"trainer", "console", "figures", "tracker"},
+    {"training", "forecast"},
+    {"workers"},
     {"experiment"},
     {"study"},
     {"check_mode"},
-    {"train_mode"},
+    {"session"},
+    {"train_mode", "tune_mode"},
     {"smart_tuner_main"},
 ]
 """The direction of imports: a name imports names of earlier layers only."""
 OWNERS = {
     "mlflow": "smart_tuner/tracker.py",
-    "optuna": "smart_tuner/study.py",
+    "optuna": "smart_tuner/study/",
     "typer": "smart_tuner_main.py",
     "rich": "smart_tuner/console.py",
     "librosa": "smart_tuner/speech/audio.py",
@@ -42,7 +46,8 @@ OWNERS = {
     "num2words": "smart_tuner/speech/text.py",
     "espeakng_loader": "smart_tuner/speech/demo.py",
     "matplotlib": "smart_tuner/figures.py",
-    "yaml": "smart_tuner/settings.py",
+    "scipy": "smart_tuner/study/conclusions.py",
+    "yaml": "smart_tuner/documents.py",
 }
 IMPORTED_AS = {"pyyaml": "yaml", "nvidia-ml-py": "pynvml", "espeakng-loader": "espeakng_loader"}
 TRAINING_NEEDS = {"torch", "numpy", "pyyaml", "filelock"}
@@ -113,10 +118,13 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
 
 @pytest.mark.parametrize("library", OWNERS)
 def test_each_library_has_one_door(library: str) -> None:
+    """A file, or a folder whose name ends in /."""
     doors = {
         file.relative_to(ROOT).as_posix() for file in FILES if library in {name.split(".")[0] for name in imports(file)}
     }
-    assert doors == {OWNERS[library]}
+    owner = OWNERS[library]
+    assert doors
+    assert all(door == owner or (owner.endswith("/") and door.startswith(owner)) for door in doors)
 
 
 def test_the_model_knows_torch_and_itself_alone() -> None:

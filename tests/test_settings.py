@@ -1,11 +1,13 @@
 """Settings come from a preset, a file and --set, in this order, and whatever is wrong is named with what is right."""
 
+import inspect
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from smart_tuner.errors import SettingsError
+from smart_tuner.limits import Health
 from smart_tuner.settings import SECTIONS, Hparams, Settings, Speech, Tracking, from_dict, load
 
 
@@ -119,6 +121,10 @@ def test_a_wrong_type_is_refused_with_the_rule_and_the_value(assignment: str, ru
         ("speech.mel_fmin=8000", "speech.mel_fmin must be below speech.mel_fmax = 8000.0; received 8000.0"),
         ("speech.validation_share=0.3", "speech.validation_share must be at most 0.2; received 0.3"),
         ("tracking.plots=0", "tracking.plots must be at least 1; received 0"),
+        ("health.loss_jump=1", "health.loss_jump must be above 1; received 1.0"),
+        ("health.gate_low=-0.1", "health.gate_low must be at least 0; received -0.1"),
+        ("health.sharp_focus=80", "health.sharp_focus must be at most 1; received 80.0"),
+        ("health.rising_validations=0", "health.rising_validations must be at least 1; received 0"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_the_rule_and_the_value(assignment: str, rule: str) -> None:
@@ -140,8 +146,8 @@ def test_malformed_yaml_is_refused_with_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("- hparams\n", "must hold sections (hparams, model, speech, tracking); received ['hparams']"),
-        ("seed\n", "must hold sections (hparams, model, speech, tracking); received 'seed'"),
+        ("- hparams\n", "must hold sections (hparams, model, speech, health, tracking); received ['hparams']"),
+        ("seed\n", "must hold sections (hparams, model, speech, health, tracking); received 'seed'"),
         ("hparams: 3\n", "Section hparams in"),
         ("seed: 3\n", "Unknown section 'seed'"),
     ],
@@ -184,9 +190,8 @@ def test_sizes_take_architecture_hyperparameters_and_mel_bins() -> None:
 
 
 def test_every_field_has_a_docstring() -> None:
-    source = Path(__file__).parent.parent / "smart_tuner" / "settings.py"
-    lines = source.read_text(encoding="utf-8").splitlines()
-    for section in (Hparams, Speech, Tracking):
+    for section in (Hparams, Speech, Health, Tracking):
+        lines = inspect.getsource(section).splitlines()
         for spec in fields(section):
             declared = next(row for row, line in enumerate(lines) if line.startswith(f"    {spec.name}: "))
             assert lines[declared + 1].startswith('    """'), spec.name
@@ -203,3 +208,19 @@ def test_a_budget_that_yaml_reads_as_something_else_gets_the_rule_of_budgets(tex
 
 def test_a_number_too_large_for_a_float_is_refused() -> None:
     assert "hparams.seed" in refusal(f"hparams.seed={'1' * 400}")
+
+
+def test_the_demo_is_judged_sooner_than_the_published_model() -> None:
+    demo, published = load("demo", None, []).health, Health()
+    assert demo.attention_deadline < 0.5 * load("demo", None, []).budget.amount
+    sooner = {spec.name for spec in fields(Health) if getattr(demo, spec.name) < getattr(published, spec.name)}
+    later = {spec.name for spec in fields(Health) if getattr(demo, spec.name) > getattr(published, spec.name)}
+    assert {"attention_deadline", "gradient_warmup", "sharp_warmup", "guide_deadline", "gate_warmup"} <= sooner
+    assert not later
+    assert load("demo", None, ["health.enabled=false"]).health.enabled is False
+
+
+@pytest.mark.parametrize(("low", "high"), [("gate_low", "gate_high"), ("missing_score", "formed_score")])
+def test_thresholds_of_one_metric_must_not_cross(low: str, high: str) -> None:
+    message = refusal(f"health.{low}=0.8", f"health.{high}=0.7")
+    assert f"health.{low} must be at most health.{high} = 0.7; received 0.8" in message

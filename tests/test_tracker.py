@@ -1,7 +1,6 @@
 """The tracker against a real store: names, nesting, statuses, and every point once, through kills and outages."""
 
-import dataclasses
-import json
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from mlflow.tracking import MlflowClient
 
 from smart_tuner import machine
 from smart_tuner.errors import StorageError, TrackingError
-from smart_tuner.journal import Journal
+from smart_tuner.journal import Entry
 from smart_tuner.machine import Extras
 from smart_tuner.progress import TRAINING_METRICS, VALIDATION_METRICS, Progress
 from smart_tuner.tracker import Tracker, TrialRun, canonical
@@ -25,6 +24,9 @@ from tests import small
 PLAIN = Extras(on=False, system_metrics=False, plots=False, found="nothing")
 RICH = Extras(on=True, system_metrics=False, plots=False, found="extra metrics")
 ORIGIN = {"trial.origin": "baseline", "trial.state": "running"}
+
+
+MILLISECONDS = itertools.count()
 
 
 def training(step: int) -> Progress:
@@ -75,25 +77,32 @@ Open = Callable[..., TrialRun]
 
 
 @pytest.fixture
-def open_trial(tracker: Tracker, tmp_path: Path) -> Iterator[Open]:
-    """Opens trial 7 of study `s` over a journal of which a checkpoint includes so many iterations."""
+def open_trial(tracker: Tracker) -> Iterator[Open]:
+    """Opens a trial of study `s`, the seventh unless told otherwise."""
     opened: list[TrialRun] = []
 
-    def open_it(iterations: int = 0, validated_at: int = 0, extras: Extras = PLAIN) -> TrialRun:
-        journal = Journal(tmp_path / "metrics.jsonl", iterations, validated_at)
-        opened.append(tracker.open_study("s", {"study.mode": "train"}).open_trial(7, ORIGIN, journal, extras))
+    def open_it(extras: Extras = PLAIN, number: int = 7) -> TrialRun:
+        opened.append(tracker.open_study("s", {"study.mode": "train"}).open_trial(number, ORIGIN, extras))
         return opened[-1]
 
     yield open_it
     for run in opened:
         run._queue.put(None)
         run._thread.shutdown()
-        run.journal.close()
+
+
+def entry(progress: Progress) -> Entry:
+    """A journal's entry, made at a millisecond of its own: the store takes the same point at the same time once."""
+    return Entry(progress, 1_600_000_000_000 + next(MILLISECONDS))
+
+
+def log(run: TrialRun, progress: list[Progress]) -> None:
+    for one in progress:
+        run.log(entry(one))
 
 
 def log_and_close(run: TrialRun, progress: list[Progress], status: str = "FINISHED") -> None:
-    for one in progress:
-        run.log(one)
+    log(run, progress)
     run.close(status, {"trial.state": "complete"})
 
 
@@ -147,6 +156,34 @@ def test_a_studys_run_closes_with_its_status(tracker: Tracker) -> None:
     assert tracker.client.get_run(parent.run_id).info.status == "KILLED"
 
 
+def status(tracker: Tracker, run: TrialRun) -> str:
+    found: str = tracker.client.get_run(run.run_id).info.status
+    return found
+
+
+def test_runs_that_a_kill_left_open_are_ended_as_their_trials_were(tracker: Tracker, open_trial: Open) -> None:
+    runs = {number: open_trial(number=number) for number in (1, 2, 3, 4)}
+    runs[4].close("FINISHED", {})
+    parent = tracker.open_study("s", {})
+    assert parent.reconcile({1: "FINISHED", 2: "KILLED", 4: "FAILED", 9: "FAILED"}) == 2
+    assert [status(tracker, run) for run in runs.values()] == ["FINISHED", "KILLED", "RUNNING", "FINISHED"]
+    assert parent.reconcile({1: "FINISHED", 2: "KILLED"}) == 0
+
+
+def test_the_runs_of_another_study_stay_as_they_are(tracker: Tracker, open_trial: Open) -> None:
+    run = open_trial(number=1)
+    assert tracker.open_study("other", {}).reconcile({1: "FINISHED"}) == 0
+    assert status(tracker, run) == "RUNNING"
+
+
+def test_every_trial_has_a_link(tracker: Tracker, open_trial: Open) -> None:
+    runs = {number: open_trial(number=number) for number in (0, 7)}
+    parent = tracker.open_study("s", {})
+    assert parent.trial_links() == {number: run.link for number, run in runs.items()}
+    assert parent.trial_link(7) == runs[7].link
+    assert tracker.open_study("other", {}).trial_links() == {}
+
+
 def test_the_note_of_a_study_is_a_table_of_its_trials(tracker: Tracker) -> None:
     parent = tracker.open_study("s", {})
     parent.note([{"trial": "[trial-0000](x)", "loss": "0.5"}, {"trial": "[trial-0001](y)", "loss": "0.4"}], "Two.")
@@ -185,15 +222,10 @@ def test_every_metric_of_every_step_is_logged_once(tracker: Tracker, open_trial:
     assert small.points(tracker.client, run.run_id) == logged(progress)
 
 
-def test_points_have_the_time_they_were_made_at(tracker: Tracker, open_trial: Open, tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text(
-        "".join(
-            json.dumps({"milliseconds": 1_600_000_000_000 + step, **dataclasses.asdict(training(step))}) + "\n"
-            for step in (1, 2, 3)
-        )
-    )
-    run = open_trial(iterations=3)
+def test_points_have_the_time_they_were_made_at(tracker: Tracker, open_trial: Open) -> None:
+    run = open_trial()
+    for step in (1, 2, 3):
+        run.log(Entry(training(step), 1_600_000_000_000 + step))
     run.close("FINISHED", {})
     made = [point.timestamp - 1_600_000_000_000 for point in tracker.client.get_metric_history(run.run_id, "duration")]
     assert sorted(made) == [1, 2, 3]
@@ -207,24 +239,23 @@ def test_extra_metrics_are_logged_when_extras_are_on(tracker: Tracker, open_tria
     assert {"training.frames_per_second", "validation.attention_coverage"} <= set(held)
 
 
-def test_a_run_that_goes_on_logs_each_step_once(tracker: Tracker, open_trial: Open) -> None:
+@pytest.mark.parametrize("kept", [4, 7], ids=["killed", "interrupted"])
+def test_a_run_that_goes_on_logs_each_step_once(tracker: Tracker, open_trial: Open, kept: int) -> None:
     log_and_close(open_trial(), run_of(1, 7), "KILLED")
-    run = open_trial(iterations=4, validated_at=3)  # the checkpoint was of iteration 4, so 5 to 7 are trained again
-    log_and_close(run, run_of(5, 10))
+    run = open_trial()  # its checkpoint tells what was kept, and trains the rest again
+    log_and_close(run, [*run_of(1, kept), *run_of(kept + 1, 10)])
     assert small.points(tracker.client, run.run_id) == logged(run_of(1, 10))
 
 
 def test_points_that_a_kill_kept_from_the_store_come_from_the_journal(tracker: Tracker, open_trial: Open) -> None:
     run, outage = open_trial(), Outage(tracker.client)
-    for one in run_of(1, 4):
-        run.log(one)
+    log(run, run_of(1, 4))
     flush(run)
     run.client = outage  # type: ignore[assignment]  # what follows reaches the journal alone, as before a kill
-    for one in run_of(5, 8):
-        run.log(one)
-    again = open_trial(iterations=8, validated_at=6)
+    log(run, run_of(5, 8))
+    again = open_trial()
     assert set(small.points(tracker.client, run.run_id)["iteration"]) < set(logged(run_of(1, 8))["iteration"])
-    log_and_close(again, run_of(9, 9))
+    log_and_close(again, run_of(1, 9))
     assert small.points(tracker.client, run.run_id) == logged(run_of(1, 9))
 
 
@@ -293,8 +324,7 @@ def test_logging_does_not_wait_for_a_slow_store(tracker: Tracker, open_trial: Op
     run, slow = open_trial(), Slow(tracker.client)
     run.client = slow  # type: ignore[assignment]
     run.later(lambda: None)
-    for one in run_of(1, 200):
-        run.log(one)
+    log(run, run_of(1, 200))
     small.wait_until(lambda: slow.calls == 1)
     assert not small.points(tracker.client, run.run_id)
     slow.may_go_on.set()
@@ -307,10 +337,10 @@ def test_logging_does_not_wait_for_a_slow_store(tracker: Tracker, open_trial: Op
 def test_an_outage_is_a_tracking_error_that_names_the_journal(tracker: Tracker, open_trial: Open, close: bool) -> None:
     run = open_trial()
     run.client = Outage(tracker.client)  # type: ignore[assignment]
-    run.log(training(1))
+    log(run, [training(1)])
     flush(run)
     with pytest.raises(TrackingError, match=rf"no room for {run.run_id} \(.*metrics\.jsonl") as failed:
-        run.close("FINISHED", {}) if close else run.log(training(2))
+        run.close("FINISHED", {}) if close else log(run, [training(2)])
     assert "\n" not in str(failed.value)
     assert isinstance(failed.value.__cause__, MlflowException)
 
@@ -318,12 +348,10 @@ def test_an_outage_is_a_tracking_error_that_names_the_journal(tracker: Tracker, 
 def test_after_an_outage_the_journal_brings_everything(tracker: Tracker, open_trial: Open) -> None:
     run = open_trial()
     run.client = Outage(tracker.client)  # type: ignore[assignment]
-    for one in run_of(1, 6):
-        run.log(one)
+    log(run, run_of(1, 6))
     with pytest.raises(TrackingError):
         run.close("FINISHED", {})
-    again = open_trial(iterations=6, validated_at=6)
-    again.close("FINISHED", {})
+    log_and_close(open_trial(), run_of(1, 6))
     assert small.points(tracker.client, run.run_id) == logged(run_of(1, 6))
 
 
@@ -372,9 +400,9 @@ def test_params_may_be_logged_again(tracker: Tracker, open_trial: Open) -> None:
 
 def test_a_job_finds_all_that_was_logged_before_it(tracker: Tracker, open_trial: Open) -> None:
     run, found = open_trial(), {}
-    run.log(training(1))
+    log(run, [training(1)])
     run.later(lambda: found.update(small.points(tracker.client, run.run_id)))
-    run.log(training(2))
+    log(run, [training(2)])
     run.close("FINISHED", {})
     assert found == logged([training(1)])
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from smart_tuner.errors import DataError
+
 WINDOW = 20
 """Batches whose utterances are sorted by length together: larger pads less, smaller mixes more."""
 
@@ -56,7 +58,12 @@ class _Examples(Dataset[tuple[NDArray[np.int64], NDArray[np.float32]]]):
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         example = self.examples[index]
-        return example.tokens, np.load(example.mel)
+        try:
+            return example.tokens, np.load(example.mel)
+        except (OSError, ValueError, EOFError) as problem:  # cut short, empty, or no array
+            raise DataError(
+                f"The mel of {example.name}, {example.mel}, cannot be read ({problem}); remove it, it is made again."
+            ) from problem
 
 
 def collate(items: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]]) -> Batch:

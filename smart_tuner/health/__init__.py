@@ -1,0 +1,1 @@
+"""Health: when a training counts as sick, why, and what to change then."""

@@ -1,0 +1,247 @@
+"""What train and tune share: the corpus, the stores, the study's lock, signals, and what is shown while trials run."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from filelock import FileLock, Timeout
+
+from smart_tuner import check_mode, machine
+from smart_tuner.console import Console
+from smart_tuner.errors import Interrupted, StorageError
+from smart_tuner.experiment import Dataset, Experiment, folders
+from smart_tuner.health.watch import Finding
+from smart_tuner.progress import Progress
+from smart_tuner.request import STUDIES_DEFAULT, Request, require_writable
+from smart_tuner.settings import Settings
+from smart_tuner.signals import StopRequest, stop_on_signal
+from smart_tuner.speech import corpus
+from smart_tuner.speech.corpus import Examples
+from smart_tuner.study import loop
+from smart_tuner.study.results import Result
+from smart_tuner.tracker import StudyRun, Tracker, refuse_leftovers
+from smart_tuner.training import Trial
+from smart_tuner.workers import InThisProcess, Processes, Slot, Workers
+
+LOCK_SECONDS = 10
+"""Data loaders of a killed process hold its lock for some seconds more."""
+
+
+class Study(loop.Plan, Protocol):
+    """What the modes need of a study."""
+
+    def statuses(self) -> dict[int, str]:
+        """MLflow's status of each trial that has ended."""
+        ...
+
+
+S = TypeVar("S", bound=Study)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A study that is open in both stores, with all that its trials need."""
+
+    request: Request
+    console: Console
+    name: str
+    examples: Examples
+    tracker: Tracker
+    parent: StudyRun
+    places: list[Slot]
+    extras: machine.Extras
+    stop: StopRequest
+
+    @property
+    def folder(self) -> Path:
+        """Where the study's files are."""
+        return study_folder(self.request, self.name)
+
+    def workers(self) -> Workers:
+        """In this process when --workers 0 says so, else a process for each trial."""
+        in_this_process = self.request.workers == 0
+        if in_this_process:
+            return InThisProcess(self.examples, self.places[0], folders(self.folder))
+        return Processes(self.examples, self.places, folders(self.folder))
+
+
+def study_folder(request: Request, name: str) -> Path:
+    """Where a study's files are."""
+    return request.output / "studies" / name
+
+
+def prepare(request: Request, console: Console) -> Examples:
+    """The corpus, checked, with all its mels in the cache."""
+    opened = check_mode.open_corpus(request, console)
+    with console.counting("computing mels") as report:
+        examples = corpus.prepare(opened, request.settings, check_mode.mel_cache(request), report)
+    train, validation = len(examples.train), len(examples.validation)
+    console.say(
+        "Corpus",
+        f"{opened.name}, language {opened.language}: {len(opened.utterances):,} utterances, {examples.hours:.2f} h; "
+        f"{train:,} for training, {validation:,} for validation",
+    )
+    return examples
+
+
+def default_name(kind: str, settings: Settings, examples: Examples) -> str:
+    """A study's name when none is given: the same for the same settings and corpus."""
+    content = sha256(f"{settings.digest()} {examples.digest}".encode()).hexdigest()[:8]
+    return f"{kind}-{examples.corpus.name}-{content}"
+
+
+@contextmanager
+def only_process(request: Request, name: str) -> Iterator[None]:
+    """Hold the study's lock, which the operating system frees when this process ends in whatever way."""
+    folder = study_folder(request, name)
+    require_writable(folder)
+    try:
+        with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
+            yield
+    except Timeout:
+        raise StorageError(
+            f"Study {name!r} is being trained by another process; wait for it or name another study."
+        ) from None
+
+
+@contextmanager
+def opened(
+    request: Request,
+    console: Console,
+    *,
+    mode: str,
+    name: str,
+    examples: Examples,
+    places: list[Slot],
+    make_study: Callable[[], S],
+) -> Iterator[tuple[Session, S]]:
+    """The study in both stores, for this process alone; what a kill left open in one of them is put right."""
+    refuse_leftovers(request.tracking_uri)
+    extras = machine.extras(request.settings.tracking.enhanced)
+    with only_process(request, name):
+        study, tracker = open_stores(request, make_study)
+        parent = tracker.open_study(name, {"study.mode": mode, "dataset.digest": examples.digest})
+        parent.reconcile(study.statuses())
+        with stop_on_signal(announce_stop) as stop:
+            opened_session = Session(
+                request=request,
+                console=console,
+                name=name,
+                examples=examples,
+                tracker=tracker,
+                parent=parent,
+                places=places,
+                extras=extras,
+                stop=stop,
+            )
+            yield opened_session, study
+
+
+def open_stores(request: Request, make_study: Callable[[], S]) -> tuple[S, Tracker]:
+    """Optuna's study and MLflow's experiment. Their schemas are made under a lock: two makers at once would crash."""
+    if request.tracking_uri is None or request.storage == STUDIES_DEFAULT:
+        require_writable(Path())
+    with FileLock(request.output / ".stores.lock"):
+        return make_study(), Tracker(request.tracking_uri, request.experiment)
+
+
+def conduct(session: Session, plan: loop.Plan, deadline: float | None = None) -> None:
+    """Run the plan's trials until they are done or time is up. Raises Interrupted when the user says stop."""
+    dataset = dataset_of(session.request, session.examples)
+    workers = session.workers()
+    experiment = Experiment(workers, session.parent, dataset, session.folder, session.extras, session.stop)
+    try:
+        with closing(experiment), closing(loop.run(plan, experiment, deadline)) as events:
+            follow(events, session.console)
+    except Interrupted as verdict:
+        session.console.say("Stopped", str(verdict))
+        session.console.say("Continue", session.request.again(study=session.name))
+        if verdict.kind == "user":
+            raise
+
+
+def announce_stop() -> None:
+    """Say that the first signal was heard; not by print, in the middle of which the signal may have come."""
+    os.write(2, b"\nStopping   after this iteration and its checkpoint; once more leaves at once\n")
+
+
+def dataset_of(request: Request, examples: Examples) -> Dataset:
+    """What the runs say of their corpus."""
+    source = str(request.data[0].resolve()) if request.data else "built-in demo corpus"
+    facts = {
+        "hours": round(examples.hours, 3),
+        "train": len(examples.train),
+        "validation": len(examples.validation),
+    }
+    return Dataset(examples.corpus.name, examples.digest, source, facts)
+
+
+def follow(events: Iterator[tuple[Trial, Progress | Finding | Result]], console: Console) -> None:
+    """Show a study's trials while they run."""
+    with console.trials() as display:
+        for trial, event in events:
+            name = trial_name(trial.number)
+            if isinstance(event, Result):
+                display.end(name)
+                console.say(name, ending(event))
+            elif isinstance(event, Finding):
+                if event.level != "stop" or trial.audited:
+                    console.say(name, event.sentence, "yellow")
+            else:
+                display.update(name, event, beginning(trial))
+
+
+def trial_name(number: int) -> str:
+    """As in MLflow."""
+    return f"trial-{number:04d}"
+
+
+def beginning(trial: Trial) -> str:
+    """What a trial is, as it starts."""
+    audited = ", audited: runs on when a rule would stop it" if trial.audited else ""
+    note = f": {trial.note.rstrip('.')}" if trial.note else ""
+    return f"{trial.origin}{note}, seed {trial.settings.hparams.seed}{audited}"
+
+
+def ending(result: Result) -> str:
+    """How a trial ended."""
+    loss = f"best objective {result.loss:.4f}" if result.loss is not None else "no validation"
+    return f"{result.state}, {loss}" + (f". {result.reason}" if result.reason else "")
+
+
+@contextmanager
+def closed_with_status(parent: StudyRun) -> Iterator[None]:
+    """End the study's run with the status of how the work ended."""
+    status = "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    except Interrupted:
+        status = "KILLED"
+        raise
+    finally:
+        parent.close(status)
+
+
+def say_where(session: Session) -> None:
+    """How to see the runs."""
+    command = session.tracker.ui_command()
+    link = session.parent.link
+    session.console.say("See", f"{command}, then open {link}" if command else link)
+
+
+def deadline_of(request: Request) -> float | None:
+    """When the time is up, by time.monotonic()."""
+    return None if request.seconds is None else time.monotonic() + request.seconds
+
+
+def placed(session: Session) -> str:
+    """The slots in words."""
+    devices = ", ".join(sorted({str(place.device) for place in session.places}))
+    how = "in this process" if session.request.workers == 0 else f"{len(session.places)} worker(s)"
+    return f"{how} on {devices}, {session.places[0].threads} thread(s) each"

@@ -1,0 +1,1 @@
+"""Search spaces: what trials may differ in, read from YAML and checked before anything runs."""

@@ -1,0 +1,259 @@
+"""What a search says in the end: the best, whether its lead is more than luck, and what to take over."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scipy.special import betaincinv, stdtrit
+
+from smart_tuner.space.space import Objective
+from smart_tuner.study.results import Result
+
+Verdict = Literal["better", "not distinguishable from the baseline", "worse", "not healthy", "open"]
+CONFIDENCE = 0.95
+
+
+def name(number: int) -> str:
+    """A trial as its run is named."""
+    return f"trial-{number:04d}"
+
+
+def cost(value: float, direction: str) -> float:
+    """The value, or its opposite when it is maximised: lower is better in either direction."""
+    return -value if direction == "maximize" else value
+
+
+def searched(results: Sequence[Result]) -> list[Result]:
+    """The trials of the search itself: no reruns that confirm."""
+    return [result for result in results if not result.confirms]
+
+
+def reached_end(result: Result) -> bool:
+    """Whether it spent its budget, audited or not, within the constraints and with a finite objective."""
+    known = result.loss is not None and math.isfinite(result.loss)
+    ended = result.state == "complete" or (result.state == "audited" and result.utterances >= result.planned)
+    return ended and result.feasible and known
+
+
+def lowest(results: Sequence[Result], direction: str) -> Result | None:
+    """The best of trials that reached their end, the earlier one when two are equal; None without any."""
+    ended = [(cost(result.loss, direction), result) for result in results if result.loss is not None]
+    return min(ended, key=lambda pair: (pair[0], pair[1].number), default=(0.0, None))[1]
+
+
+def best_trial(results: Sequence[Result], direction: str = "minimize") -> Result | None:
+    """The best complete, feasible trial of the search; None without any."""
+    return lowest([one for one in searched(results) if one.state == "complete" and reached_end(one)], direction)
+
+
+def baseline_trial(results: Sequence[Result]) -> Result | None:
+    """The first trial of the settings' own values; None when it has not ended."""
+    rerun = next((result.values for result in results if result.confirms == "baseline"), None)
+    own = [one for one in searched(results) if (one.values == rerun if rerun is not None else one.origin == "baseline")]
+    return min(own, key=lambda result: result.number, default=None)
+
+
+# the noise floor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """Runs of the same values with different seeds."""
+
+    values: tuple[float, ...]
+    """Objective of those that ended healthy and within the constraints."""
+    sick: int
+    """Number of the others: stopped, or outside the constraints."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return len(self.values) + self.sick
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """The best against the baseline, by runs that were not chosen for their value."""
+
+    number: int
+    """The best trial; its own run does not count, for it was chosen because it was low (the winner's curse)."""
+    best: Runs
+    baseline: Runs
+    gain: float | None
+    """Difference of the means, above 0 when the best is better; None when a side has no value."""
+    interval: tuple[float, float] | None
+    """Welch's 95 % interval of the gain; None with fewer than two values on a side, or when no value differs."""
+    verdict: Verdict
+
+    @property
+    def sentence(self) -> str:
+        """The verdict with its numbers."""
+        left_out = f" {self._sick('baseline', self.baseline)}, left out here." if self.baseline.sick else ""
+        if self.best.sick:
+            return f"{self._sick('best', self.best)}: it is not confirmed.{left_out}"
+        if self.gain is None:
+            reruns = f"the best did in {len(self.best.values)} of {self.best.total} reruns"
+            return f"No run of the baseline ended healthy (of {self.baseline.total}); {reruns}."
+        runs = f"{len(self.best.values)} rerun(s) of the best, {len(self.baseline.values)} run(s) of the baseline"
+        return f"{self._difference(self.gain)} ({runs}).{left_out}"
+
+    def _difference(self, gain: float) -> str:
+        if self.interval is None:
+            few = min(len(self.best.values), len(self.baseline.values)) < 2
+            why = "an interval takes at least 2 on each side" if few else "no run differs, so the noise is unknown"
+            return f"{describe_gain(gain)} in the mean; {why}"
+        interval = f"95 % interval of the gain {self.interval[0]:.4f} to {self.interval[1]:.4f}"
+        if self.verdict == "not distinguishable from the baseline":
+            return f"Not distinguishable from the baseline: {describe_gain(gain)}, {interval}"
+        return f"{describe_gain(gain)}, {interval}"
+
+    @staticmethod
+    def _sick(side: str, runs: Runs) -> str:
+        return f"{runs.sick} of {runs.total} {'reruns' if side == 'best' else 'runs'} of the {side} did not end healthy"
+
+
+def describe_gain(gain: float) -> str:
+    """A difference in words."""
+    return f"{abs(gain):.4f} {'better' if gain > 0 else 'worse'} than the baseline" if gain else "equal to the baseline"
+
+
+def confirmation(results: Sequence[Result], direction: str = "minimize") -> Confirmation | None:
+    """The noise floor; None when the best is the baseline itself, or no rerun of the best has ended."""
+    best, baseline = best_trial(results, direction), baseline_trial(results)
+    if best is None or (baseline is not None and best.values == baseline.values):
+        return None
+    reruns = runs([one for one in results if one.confirms == "best" and one.values == best.values])
+    if not reruns.total:
+        return None
+    others = runs(baseline_runs(results))
+    gain = interval = None
+    if reruns.values and others.values:
+        costs, base = [[cost(value, direction) for value in side.values] for side in (reruns, others)]
+        gain = statistics.mean(base) - statistics.mean(costs)
+        interval = welch(base, costs)
+    return Confirmation(
+        number=best.number,
+        best=reruns,
+        baseline=others,
+        gain=gain,
+        interval=interval,
+        verdict=judge(reruns, others, interval),
+    )
+
+
+def baseline_runs(results: Sequence[Result]) -> list[Result]:
+    """The baseline's own trial, which was not chosen by its value, and its reruns.
+
+    Stopped by the pruner, the trial is neither healthy nor sick and has no value to compare: it is left out.
+    """
+    own = baseline_trial(results)
+    comparable = own is not None and not (own.state == "stopped" and own.kind == "pruner")
+    return [*([own] if own is not None and comparable else []), *(one for one in results if one.confirms == "baseline")]
+
+
+def runs(results: Sequence[Result]) -> Runs:
+    """What reruns came to."""
+    values = tuple(one.loss for one in results if one.loss is not None and reached_end(one))
+    return Runs(values=values, sick=len(results) - len(values))
+
+
+def judge(best: Runs, baseline: Runs, interval: tuple[float, float] | None) -> Verdict:
+    """A best is confirmed by reruns that are all healthy, and better beyond the noise."""
+    if best.sick:
+        return "not healthy"
+    if not baseline.values:
+        return "better" if min(best.total, baseline.total) >= 2 else "open"
+    if interval is None:
+        return "open"
+    if interval[0] > 0:
+        return "better"
+    return "worse" if interval[1] < 0 else "not distinguishable from the baseline"
+
+
+def welch(first: Sequence[float], second: Sequence[float]) -> tuple[float, float] | None:
+    """The 95 % interval of mean(first) - mean(second) when their variances may differ (Welch, 1947).
+
+    None with fewer than two values on a side, or when neither side varies.
+    """
+    if min(len(first), len(second)) < 2:
+        return None
+    one, other = statistics.variance(first) / len(first), statistics.variance(second) / len(second)
+    if one + other == 0:
+        return None
+    freedom = (one + other) ** 2 / (one**2 / (len(first) - 1) + other**2 / (len(second) - 1))
+    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(one + other)
+    middle = statistics.mean(first) - statistics.mean(second)
+    return middle - half, middle + half
+
+
+def most_wrong(wrong: int, audited: int) -> float:
+    """Upper 95 % limit of the share of wrong stops from a random few (Clopper and Pearson, 1934)."""
+    return 1.0 if wrong >= audited else float(betaincinv(wrong + 1, audited - wrong, CONFIDENCE))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Winner:
+    """What the study gives to a training that takes its values over."""
+
+    number: int
+    values: dict[str, Any]
+    sentence: str
+    confirmed: bool
+    """Reruns show that it is better than the baseline beyond the noise."""
+
+
+def winner(results: Sequence[Result], direction: str = "minimize") -> Winner | None:
+    """The best, unless its reruns are sick or no better in the mean: then the baseline. None if none is healthy."""
+    best, own = best_trial(results, direction), baseline_trial(results)
+    if best is None:
+        return None
+    if own is not None and best.values == own.values:
+        return won(best, "the baseline's own values: no other trial beat them.")
+    found = confirmation(results, direction)
+    if found is None:
+        return won(best, "not confirmed: it was not rerun with new seeds, so its lead may be luck.")
+    lost = bool(found.best.sick) or (found.gain is not None and found.gain <= 0)
+    if lost and found.baseline.values:
+        why = "did not all end healthy" if found.best.sick else "are not better in the mean"
+        return won(own or baseline_runs(results)[0], f"the baseline: the reruns of {name(best.number)} {why}.")
+    if found.verdict == "better":
+        return won(best, "confirmed by reruns with new seeds.", confirmed=True)
+    tell = (
+        "too few runs to tell its lead from luck"
+        if found.gain is not None
+        else "no healthy run of the baseline to beat"
+    )
+    reasons: dict[str, str] = {
+        "not healthy": "not confirmed: not all its reruns ended healthy, but no run of the baseline did.",
+        "open": f"not confirmed: {tell}.",
+    }
+    return won(best, reasons.get(found.verdict, "better in the mean of its reruns, but within the noise."))
+
+
+def won(result: Result, why: str, *, confirmed: bool = False) -> Winner:
+    """A winner with its sentence."""
+    return Winner(
+        number=result.number, values=result.values, sentence=f"{name(result.number)}, {why}", confirmed=confirmed
+    )
+
+
+# several objectives
+
+
+def pareto(metrics: Sequence[Mapping[str, float]], objectives: Sequence[Objective]) -> list[int]:
+    """Positions of the points that no other point beats: at least as good in every objective, better in one.
+
+    A point without a finite value for every objective is in no front.
+    """
+    costs = {
+        position: [cost(point[objective.metric], objective.direction) for objective in objectives]
+        for position, point in enumerate(metrics)
+        if all(math.isfinite(point.get(objective.metric, math.nan)) for objective in objectives)
+    }
+
+    def beats(first: list[float], second: list[float]) -> bool:
+        return first != second and all(one <= other for one, other in zip(first, second, strict=True))
+
+    return [position for position, own in costs.items() if not any(beats(other, own) for other in costs.values())]

@@ -1,0 +1,164 @@
+"""The study's storage: opened, recognised, and its failures translated."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from smart_tuner.errors import StorageError, TrackingError
+from smart_tuner.settings import Settings
+
+STORAGE_FAILURES = (SQLAlchemyError, OSError, ImportError, RuntimeError)
+"""When a storage is opened: RuntimeError for another program's tables, ImportError for a driver that is missing."""
+ANOTHER = "name another study with --study."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What a study was made for: trials of another would not compare with its own."""
+
+    mode: Literal["train", "tune"]
+    objectives: tuple[tuple[str, str], ...]
+    """Metric and direction of each."""
+    settings: Settings
+    corpus: str
+    """Digest."""
+    constraints: tuple[str, ...] = ()
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By name, what Optuna cannot change in the middle of a study: type, log and choices."""
+
+    halving: tuple[int, ...] = ()
+    """Utterances at which a halving pruner compares: it remembers trials by the rung's number, not its place."""
+
+    def attributes(self) -> dict[str, Any]:
+        """As kept in the study's user_attrs."""
+        return {
+            "mode": self.mode,
+            "objective": [list(one) for one in self.objectives],
+            "budget": self.settings.hparams.budget,
+            "settings": self.settings.to_yaml(),
+            "digest": self.settings.digest(),
+            "corpus": self.corpus,
+            "constraints": list(self.constraints),
+            "halving": list(self.halving),
+            "parameters": json.loads(json.dumps(self.parameters)),
+        }
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn a failure of the study's storage in the middle of a study into TrackingError."""
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as problem:
+        raise TrackingError(f"The study storage failed: {str(problem).splitlines()[0]}.") from problem
+
+
+@contextmanager
+def opened(storage: str) -> Iterator[None]:
+    """Turn a failure to open a storage into StorageError."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings would break into the terminal's lines
+    try:
+        yield
+    except STORAGE_FAILURES as problem:
+        first = str(problem).splitlines()[0]
+        raise StorageError(f"The study storage {storage} cannot be used: {first}") from problem
+
+
+def open_study(name: str, storage: str, identity: Identity) -> optuna.Study:
+    """Open or create a study. Raises StorageError for a store that fails and a study made for something else."""
+    directions = [optuna.study.StudyDirection[direction.upper()] for _, direction in identity.objectives]
+    with opened(storage):
+        study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
+        known = study.user_attrs
+        own = identity.attributes()
+        if "mode" not in known:
+            known = known | {"mode": _mode(study, known, identity)}
+        for difference in _differences(study, known, own):
+            raise StorageError(f"Study {name!r} {difference}")
+        for key, value in own.items():
+            if key not in study.user_attrs:
+                study.set_user_attr(key, value)
+    return study
+
+
+def _mode(study: optuna.Study, known: Mapping[str, Any], identity: Identity) -> str:
+    """The mode of a study that does not say it: one of an earlier version, one just made, or another program's."""
+    if "digest" in known:
+        return "train"
+    return "other" if study.get_trials(deepcopy=False) else identity.mode
+
+
+def _differences(study: optuna.Study, known: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
+    """What does not fit, the gravest first, each as the end of a sentence."""
+    mode = known["mode"]
+    if mode != own["mode"]:
+        made = "another program" if mode == "other" else f"--mode {mode}"
+        yield f"was made by {made}, not --mode {own['mode']}; {ANOTHER}"
+        return
+    directions = [direction.name.lower() for direction in study.directions]
+    asked = [direction for _, direction in own["objective"]]
+    before = known.get("objective", own["objective"])
+    if before != own["objective"] or directions != asked:
+        was = _objectives(before) if before != own["objective"] else f"to {', '.join(directions)}"
+        yield f"was made {was}, not {_objectives(own['objective'])}; {ANOTHER}"
+    if known.get("budget", own["budget"]) != own["budget"]:
+        yield f"was made with trials of {known['budget']}, not {own['budget']}: use that budget, or {ANOTHER}"
+    if known.get("digest", own["digest"]) != own["digest"]:
+        yield f"was made with other settings ({_changed(known, own)}); use those, or {ANOTHER}"
+    if known.get("corpus", own["corpus"]) != own["corpus"]:
+        yield f"was made on another corpus (digest {known['corpus']}, now {own['corpus']}); {ANOTHER}"
+    if known.get("constraints", own["constraints"]) != own["constraints"]:
+        was, now = (", ".join(one) or "none" for one in (known["constraints"], own["constraints"]))
+        yield f"was made with other constraints ({was}; now {now}): use those, or {ANOTHER}"
+    rungs, now_at = known.get("halving", []), own["halving"]
+    if rungs and now_at and rungs != now_at:
+        yield f"was made with comparisons at {rungs} utterances, now {now_at}: keep the pruner's warmup, or {ANOTHER}"
+    parameters = known.get("parameters", {})
+    for parameter, now in own["parameters"].items():
+        if parameter in parameters and parameters[parameter] != now:
+            was = json.dumps(parameters[parameter])
+            yield f"was made with another {parameter} ({was}; now {json.dumps(now)}): only ranges may change; {ANOTHER}"
+
+
+def _objectives(pairs: list[list[str]]) -> str:
+    return "to " + ", ".join(f"{direction} {metric}" for metric, direction in pairs)
+
+
+def _changed(known: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    before, after = set(known["settings"].splitlines()), set(own["settings"].splitlines())
+    return "; ".join(sorted(line.strip() for line in before - after)) or "an earlier version's settings"
+
+
+def all_attributes(storage: str) -> dict[str, dict[str, Any]]:
+    """The user_attrs of every study by name. Raises StorageError for a store that is not there or fails."""
+    require_store(storage)
+    with opened(storage):
+        return {one.study_name: one.user_attrs for one in optuna.get_all_study_summaries(storage=storage)}
+
+
+def existing(storage: str, name: str, mode: str) -> optuna.Study:
+    """A study that must be there. Raises StorageError, which names those of its mode that are."""
+    names = [one for one, attributes in all_attributes(storage).items() if attributes.get("mode") == mode]
+    if name not in names:
+        known = ", ".join(sorted(names)) or "none"
+        raise StorageError(f"There is no {mode} study {name!r} in {storage}; there are: {known}.")
+    with opened(storage):
+        return optuna.load_study(study_name=name, storage=storage)
+
+
+def require_store(storage: str) -> None:
+    """Raise StorageError when a storage is a file that is not there: opening would make it."""
+    try:
+        url = make_url(storage)
+    except ArgumentError:
+        return  # opening it says what is wrong
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+        raise StorageError(f"The study storage {storage} does not exist yet: no study was made there.")
