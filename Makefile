@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test check lint format type bench
+.PHONY: help install demo test check lint format type bench bench-tune
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 install: $(STAMP)  ## make .venv and install everything, development tools included
 
@@ -41,3 +41,6 @@ format: $(STAMP)  ## put the code into shape
 
 bench: $(STAMP)  ## measure what docs/benchmarks.md quotes: about 15 minutes, leave the machine alone
 	$(BIN)/python -m benchmarks.speed
+
+bench-tune: $(STAMP)  ## ours against plain Optuna and random search: about 40 minutes, leave the machine alone
+	$(BIN)/python -m benchmarks.tune

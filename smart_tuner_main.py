@@ -64,7 +64,9 @@ def main(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[
         int | None,
-        typer.Option(help="Trials at a time, each in its own process; 0: one, in this process. Default: by GPUs."),
+        typer.Option(
+            help="Trials at a time, each in a process; 0: one, in this process. Default: all GPUs, up to 4 on a CPU."
+        ),
     ] = None,
     per_gpu: Annotated[int, typer.Option(help="Trials that share a GPU.")] = 1,
     warm_start: Annotated[str | None, typer.Option(help="Tune study whose trials teach this one's sampler.")] = None,

@@ -71,8 +71,8 @@ def workers_of(parent: int) -> list[psutil.Process]:
         return []
 
 
-def kill(parent: subprocess.Popen[bytes], what: str) -> str:
-    """Kill what is named, if it is there; what was killed."""
+def kill(parent: subprocess.Popen[bytes], what: str) -> int:
+    """Kill what is named, if it is there; how many processes that were."""
     workers = workers_of(parent.pid)
     victims = []
     if what in ("worker", "both") and workers:
@@ -84,7 +84,7 @@ def kill(parent: subprocess.Popen[bytes], what: str) -> str:
             os.kill(victim, signal.SIGKILL)
         except ProcessLookupError:
             continue  # it has just ended by itself
-    return f"{what} ({len(victims)} process(es))"
+    return len(victims)
 
 
 def check(folder: Path, study: str) -> list[str]:
@@ -131,9 +131,10 @@ def main() -> int:
             if kills < chosen.kills:
                 time.sleep(random.uniform(1.0, LONGEST))
                 what = random.choice(["parent", "worker", "both"])
-                if process.poll() is None:
+                victims = kill(process, what) if process.poll() is None else 0
+                if victims:
                     kills += 1
-                    print(f"{study}: kill {kills}, {kill(process, what)}", flush=True)
+                    print(f"{study}: kill {kills}, {what}, {victims} process(es)", flush=True)
             code = process.wait()
             done = code == 0
             if code not in (0, -signal.SIGKILL):

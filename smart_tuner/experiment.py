@@ -1,4 +1,4 @@
-"""A trial from start to end: where training, health and tracker meet. The executor that a study drives."""
+"""The executor that a study drives: where the trials' training and the tracker meet."""
 
 import time
 from collections import deque
@@ -43,6 +43,7 @@ class Experiment:
         """Open the trial's run and begin its training."""
         tags = {"trial.origin": trial.origin, "trial.state": "running"}
         tags |= {"trial.note": trial.note} if trial.note else {}
+        tags |= {"trial.audited": "true"} if trial.audited else {}
         try:
             run = self.study.open_trial(trial.number, tags, self.extras)
         except TrackingError as failure:

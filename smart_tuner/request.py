@@ -49,7 +49,7 @@ class Request:
             raise SettingsError(f"--workers must be at least 0 (0: in this process); received {self.workers}.")
         if self.per_gpu < 1:
             raise SettingsError(f"--per-gpu must be at least 1; received {self.per_gpu}.")
-        if self.timeout is not None and self.seconds is None:
+        if self.timeout is not None and not is_time(self.timeout):
             raise SettingsError(f"--timeout is a time such as 90s, 45m or 8h; received {self.timeout!r}.")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise SettingsError(f"--device is auto, cpu, cuda or cuda:N; received {self.device!r}.")
@@ -87,6 +87,14 @@ class Request:
         )
         added = [text for name, value in changed.items() for text in (f"--{name}", value)]
         return shlex.join([*program, *kept, *added])
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a budget of wall time."""
+    try:
+        return Budget.parse(text).seconds is not None
+    except SettingsError:
+        return False
 
 
 def load_settings(

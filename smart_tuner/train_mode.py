@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from smart_tuner import check_mode, session
 from smart_tuner.console import Console
 from smart_tuner.errors import Interrupted, SettingsError
-from smart_tuner.health.repairs import repair
+from smart_tuner.health.repairs import nothing_left, repair
 from smart_tuner.request import Request
 from smart_tuner.session import Session, trial_name
 from smart_tuner.speech.corpus import Examples
@@ -111,7 +111,7 @@ def conclude(opened: Session, study: TrainStudy) -> int:
     console, request, results = opened.console, opened.request, study.results()
     summary = summarise(results)
     if summary.best is None:
-        say_why_not(opened, results)
+        say_why_not(opened, study, results)
     else:
         say_best(opened, summary)
     session.say_where(opened)
@@ -121,7 +121,7 @@ def conclude(opened: Session, study: TrainStudy) -> int:
     return 0 if summary.best is not None else 1
 
 
-def say_why_not(opened: Session, results: list[Result]) -> None:
+def say_why_not(opened: Session, study: TrainStudy, results: list[Result]) -> None:
     """No trial ended healthy: by which rules, and what the next attempt would change."""
     console, request = opened.console, opened.request
     rules = ", ".join(dict.fromkeys(result.rule for result in results if result.rule)) or "nothing has finished"
@@ -129,12 +129,12 @@ def say_why_not(opened: Session, results: list[Result]) -> None:
     last = results[-1] if results else None
     if last is None:
         return
-    mended = repair(last.rule, request.settings, len(results)) if last.rule else None
+    mended = study.mended()
     if mended is None:
-        console.say("Next", "no repair is left to try; --mode check looks for faults of the corpus")
+        console.say("Next", f"{nothing_left(last.rule)} --mode check looks for faults of the corpus")
     else:
         more = request.again(trials=str(len(results) + 2), study=opened.name)
-        console.say("Next", f"more attempts, each repaired after the one before: {more}")
+        console.say("Next", f"more attempts, each repaired after the one before (now {mended.change}): {more}")
 
 
 def say_best(opened: Session, summary: Summary) -> None:

@@ -98,6 +98,8 @@ class Trainer:
         self.train, self.validation = train, Validation(validation, hparams.reduction_factor)
         self.frames = [example.frames for example in train]
         torch.manual_seed(hparams.seed)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
         self.model = Tacotron2(settings.sizes(len(symbols)))
         self.model.set_mean_mel(torch.from_numpy(mean_mel))
         self.model.to(device)
@@ -344,7 +346,9 @@ def out_of_memory_is_a_fault(hparams: Hparams) -> Iterator[None]:
     """Translate torch's out-of-memory error into ours."""
     try:
         yield
-    except torch.cuda.OutOfMemoryError as problem:
+    except RuntimeError as problem:  # a full GPU has many names: torch's own, CUDA's, those of its libraries
+        if not any(name in str(problem) for name in ("out of memory", "ALLOC_FAILED")):
+            raise
         raise OutOfMemoryError(
             f"The GPU has no memory left at hparams.batch_size {hparams.batch_size}; try half of it. ({problem})"
         ) from problem

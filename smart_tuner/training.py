@@ -18,7 +18,7 @@ from smart_tuner.journal import Entry, Journal
 from smart_tuner.progress import Progress
 from smart_tuner.settings import Settings
 from smart_tuner.speech.corpus import Examples
-from smart_tuner.trainer import Trainer
+from smart_tuner.trainer import Trainer, out_of_memory_is_a_fault
 from smart_tuner.validation import Exhibit
 
 ALIGNED = 0.5
@@ -104,7 +104,8 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder):
-        trainer = prepared(trial, examples, device, folder)
+        with out_of_memory_is_a_fault(trial.settings.hparams):
+            trainer = prepared(trial, examples, device, folder)
         journal = Journal(folder / JOURNAL, trainer.position.iteration, trainer.position.validated_at)
         watch, exhibition = Watch(trial.settings.health, trial.settings.hparams), Exhibition(trainer)
         try:
@@ -243,7 +244,8 @@ class Exhibition:
     def _speak(self, exhibit: Exhibit, last: bool) -> Iterator[Spoken]:
         if self.trainer.settings.tracking.enhanced == "false":
             return
-        spoken = self.trainer.speak(exhibit.tokens, most_frames=2 * exhibit.target_MF.shape[1])
+        with out_of_memory_is_a_fault(self.trainer.hparams):
+            spoken = self.trainer.speak(exhibit.tokens, most_frames=2 * exhibit.target_MF.shape[1])
         mels = {"teacher-forced": exhibit.predicted_MF, "free-running": spoken}
         if last:
             mels["target"] = exhibit.target_MF

@@ -1,9 +1,10 @@
 """--mode tune: Optuna searches a space; sick and hopeless trials are stopped early, the winner is confirmed."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from typing import Any
 
 from smart_tuner import check_mode, forecast, session
 from smart_tuner.console import Console
@@ -16,10 +17,11 @@ from smart_tuner.space import linter
 from smart_tuner.space.space import Space
 from smart_tuner.speech import corpus
 from smart_tuner.speech.corpus import Examples
-from smart_tuner.study import summary
+from smart_tuner.study import summary, warm
 from smart_tuner.study.conclusions import winner
-from smart_tuner.study.store import ANOTHER
-from smart_tuner.study.tune import TuneStudy
+from smart_tuner.study.samplers import sample
+from smart_tuner.study.store import ANOTHER, existing
+from smart_tuner.study.tune import TuneStudy, identity
 from smart_tuner.tracker import NOTE_CHARACTERS, StudyRun
 from smart_tuner.trainer import choose_device
 from smart_tuner.workers import Slot, slots
@@ -45,10 +47,13 @@ def run(request: Request, console: Console) -> int:
     deadline = session.deadline_of(request)
     places = places_of(request, space)
     examples = session.prepare(dataclasses.replace(request, settings=settings), console)
+    settings = at_equal_data(settings, len(examples.train))
+    space = dataclasses.replace(space, budget=settings.hparams.budget)
     corpus.check_sizes(len(examples.train), len(examples.validation), largest_batch(space, settings))
     name = request.study or default_name(request, settings, examples)
 
     def make_study() -> TuneStudy:
+        require_warm_start(request, name, identity(space, settings, examples.digest).attributes())
         study = TuneStudy(
             name,
             request.storage,
@@ -66,9 +71,9 @@ def run(request: Request, console: Console) -> int:
     with session.opened(
         request, console, mode="tune", name=name, examples=examples, places=places, make_study=make_study
     ) as (opened, study):
-        announce(opened, study, space, settings, examples)
         try:
             with noted(opened.parent, study, space):
+                announce(opened, study, space, settings, examples)
                 session.conduct(opened, study, deadline)
         except Interrupted:
             return opened.stop.exit_code
@@ -82,7 +87,8 @@ def places_of(request: Request, space: Space) -> list[Slot]:
     device = choose_device(request.device)
     if GPU_METRIC in space.metrics and device.type != "cuda":
         raise SettingsError(f"{space.file}: {GPU_METRIC} is measured on a GPU alone; the device here is {device}.")
-    return slots(device, request.workers or 0, request.per_gpu, every_gpu=request.device == "auto")
+    workers = 1 if request.workers == 0 else request.workers or 0  # 0: in this process; not given: as many as fit
+    return slots(device, workers, request.per_gpu, every_gpu=request.device == "auto")
 
 
 def refuse_fatal_changes(study: TuneStudy, space: Space, name: str) -> None:
@@ -90,6 +96,15 @@ def refuse_fatal_changes(study: TuneStudy, space: Space, name: str) -> None:
     for change in linter.changed(study.began_with, space.to_plain()):
         if change.fatal:
             raise StorageError(f"{space.file} does not fit study {name!r} any more: {change.sentence}; {ANOTHER}")
+
+
+def require_warm_start(request: Request, name: str, attributes: Mapping[str, Any]) -> None:
+    """Raise SettingsError or StorageError for a warm start that is not possible, before the study is made."""
+    if request.warm_start is None:
+        return
+    if request.warm_start == name:
+        raise SettingsError(f"--warm-start takes another study than the one that goes on; received {name}.")
+    warm.require_comparable(attributes, existing(request.storage, request.warm_start, "tune"))
 
 
 def load_space(request: Request) -> Space:
@@ -107,6 +122,12 @@ def searched_settings(request: Request, space: Space) -> Settings:
     return request.settings.replace(budget=space.budget)
 
 
+def at_equal_data(settings: Settings, train_size: int) -> Settings:
+    """A budget of epochs in utterances: an epoch of full batches holds more or fewer of them, as the batch is."""
+    budget = settings.budget
+    return settings.replace(budget=f"{round(budget.amount * train_size)}utt") if budget.unit == "ep" else settings
+
+
 def largest_batch(space: Space, settings: Settings) -> Settings:
     """The settings with the largest batch that the space holds."""
     return settings.replace(batch_size=int(space.highest("hparams.batch_size", settings)))
@@ -122,10 +143,11 @@ def describe(request: Request, space: Space, settings: Settings, console: Consol
     """What --dry-run prints: settings, corpus, space, sampled configurations, a forecast. Leaves nothing behind."""
     request = dataclasses.replace(request, settings=settings)
     lengths, validation = check_mode.describe(request, console)
+    settings = at_equal_data(settings, len(lengths))
     for line in linter.describe(space, settings):
         console.say("Space", line)
-    for line in linter.samples(space, SAMPLES, settings.hparams.seed):
-        console.say("Sample", line)
+    for values in sample(space, settings, SAMPLES, settings.hparams.seed):
+        console.say("Sample", linter.point(values))
     places = places_of(request, space)
     seconds = forecast.probe(settings, lengths, PROBED_SYMBOLS, places[0].device, threads=places[0].threads)
     trial = forecast.trial_seconds(settings, seconds, len(lengths), validation)
@@ -184,12 +206,17 @@ def conclude(opened: Session, study: TuneStudy, space: Space) -> int:
     objective = space.objectives[0]
     found = winner(results, objective.direction) if len(space.objectives) == 1 else None
     warnings = linter.boundary_warnings(space, found.values) if found is not None else []
+    done = sum(not result.confirms for result in results)
     if study.over:
         console.say("Search", study.over)
+    elif done < request.trials:
+        console.say(
+            "Search", f"The time is up: {done} of {request.trials} trial(s) finished; the same command goes on."
+        )
     for label, sentence in summary.lines(results, space.objectives, warnings):
         console.say(label, sentence)
     if found is not None:
-        full = space.apply(request.settings, found.values)
+        full = dataclasses.replace(space, budget=None).apply(request.settings, found.values)  # the search's was shorter
         study.conclude({"trial": found.number, "sentence": found.sentence, "settings": asdict(full)})
     session.say_where(opened)
     if found is None:

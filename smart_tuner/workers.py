@@ -26,6 +26,8 @@ PRELOADED = ["torch._dynamo", "smart_tuner.workers"]
 
 torch's optimizers import torch._dynamo when the first is made, which takes a second.
 """
+MOST_ON_CPU = 4
+"""Workers on a CPU unless more are asked for: each takes memory."""
 SECONDS_TO_END = 60.0
 """For a worker to end its iteration and write its checkpoint after its parent has left."""
 
@@ -67,8 +69,8 @@ class Workers(Protocol):
 def slots(device: torch.device, workers: int, per_gpu: int = 1, *, every_gpu: bool = False) -> list[Slot]:
     """So many slots of this machine: per_gpu on the GPU or on every visible one, or one a CPU core.
 
-    0 workers: every slot of the GPUs, one on a CPU. Raises SettingsError for more workers than slots. On a CPU, one
-    worker leaves a core free: threads that wait for a busy core lose more than the core gives.
+    0 workers: every slot of the GPUs, up to 4 on a CPU. Raises SettingsError for more workers than slots. On a CPU
+    the threads leave a core free where they can: those that wait for a busy core lose more than the core gives.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if device.type == "cuda":
@@ -76,11 +78,19 @@ def slots(device: torch.device, workers: int, per_gpu: int = 1, *, every_gpu: bo
         places, what = gpus * per_gpu, f"{len(gpus)} GPU(s) x --per-gpu {per_gpu}"
     else:
         places, what = [device] * cores, f"{cores} CPU core(s)"
-    wanted = workers or (len(places) if device.type == "cuda" else 1)
+    wanted = workers or (len(places) if device.type == "cuda" else min(len(places), MOST_ON_CPU))
     if wanted > len(places):
         raise SettingsError(f"--workers is at most the slots of this machine, {what}; received {workers}.")
-    share = max(1, cores // wanted if wanted > 1 else cores - 1)
-    return [Slot(place, int(os.environ.get("OMP_NUM_THREADS", share))) for place in places[:wanted]]
+    share = max(1, (cores - 1) // wanted)
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return [Slot(place, int(given) if given.isdigit() else share) for place in places[:wanted]]
+
+
+def enter(slot: Slot) -> None:
+    """Compute on this slot from now on: some of torch's own threads ask for the current device."""
+    torch.set_num_threads(slot.threads)
+    if slot.device.type == "cuda":
+        torch.cuda.set_device(slot.device)
 
 
 class InThisProcess:
@@ -96,7 +106,7 @@ class InThisProcess:
 
     def start(self, trial: Trial) -> None:
         """Begin a trial."""
-        torch.set_num_threads(self.slot.threads)
+        enter(self.slot)
         self._number, self._answer = trial.number, None
         self._training = train(trial, self.examples, self.slot.device, self.folder(trial.number), self)
 
@@ -236,7 +246,7 @@ def work(pipe: Connection, trial: Trial, examples: Examples, slot: Slot, folder:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the parent hears them and tells
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # or data loaders could not be ended
-    torch.set_num_threads(slot.threads)
+    enter(slot)
     with closing(train(trial, examples, slot.device, folder, _Parent(pipe))) as events:
         try:
             for event in events:

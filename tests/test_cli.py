@@ -12,15 +12,12 @@ import mlflow
 import pytest
 import torch
 from filelock import FileLock
-from mlflow.entities import Run
-from mlflow.tracking import MlflowClient
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from smart_tuner.progress import TRAINING_METRICS, VALIDATION_METRICS
-from smart_tuner_main import app
 from tests import small
+from tests.program import PROGRAM, content, invoke, runs, sentence, working_folder
 
-PROGRAM = Path(__file__).parent.parent / "smart_tuner_main.py"
 CORPUS = os.environ.get("SMART_TUNER_TEST_CORPUS")
 
 
@@ -35,32 +32,15 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder: a corpus of beeps and settings to train on it within a second."""
-    working = tmp_path / "work"
-    small.beeps(working / "beeps")
-    (working / "small.yaml").write_text(small.beep_settings().to_yaml())
+    working = working_folder(tmp_path / "work")
     monkeypatch.chdir(working)
     return working
-
-
-def invoke(*words: str) -> Result:
-    return CliRunner().invoke(app, words)
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
 
 
 TRAIN = ("--mode", "train", "--data", "beeps", "--settings", "small.yaml", "--device", "cpu")
 
 
 # bad input
-
-
-def sentence(result: Result) -> str:
-    """The one sentence on standard error, without its label."""
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.count("\n") == 1
-    return result.stderr.removeprefix("Error: ").strip()
 
 
 @pytest.mark.parametrize(
@@ -222,25 +202,13 @@ def test_help_loads_no_heavy_library() -> None:
 # a study
 
 
-def runs(folder: Path) -> tuple[MlflowClient, Run, list[Run]]:
-    """The parent run in the working folder's own store, and its trials by number."""
-    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    found = client.search_runs(["0"])
-    (parent,) = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
-    nested = [run for run in found if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert len(nested) == len(found) - 1
-    return client, parent, sorted(nested, key=lambda run: int(run.data.tags["trial.number"]))
-
-
 Study = tuple[Path, Result]
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     """A folder in which two trials of 6 iterations were trained, and what was said."""
-    working = tmp_path_factory.mktemp("study")
-    small.beeps(working / "beeps")
-    (working / "small.yaml").write_text(small.beep_settings().to_yaml())
+    working = working_folder(tmp_path_factory.mktemp("study"))
     small.tracking_store(working)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(working)
@@ -422,6 +390,51 @@ def test_a_study_is_trained_by_one_process_at_a_time(folder: Path, monkeypatch: 
     assert sentence(refused).startswith("Study 'long' is being trained by another process")
     assert refused.exit_code == 2
     assert not list(folder.glob("*.db"))
+
+
+# repairs
+
+
+def sick(**health: float) -> tuple[str, ...]:
+    """A training whose health is judged from its first validation on, without plots."""
+    judged = {"training_window": 1, "missing_score": 1.0, "formed_score": 1.0, "attention_extension": 0.0, **health}
+    words = [word for name, value in judged.items() for word in ("--set", f"health.{name}={value}")]
+    return (*TRAIN, *words, "--set", "tracking.enhanced=false", "--budget", "6it", "--study", "sick")
+
+
+@pytest.mark.slow
+def test_a_sick_training_is_followed_by_a_repaired_one(folder: Path) -> None:
+    small.tracking_store(folder)
+    unaided = ("--set", "hparams.use_guided_attn=false", "--set", "hparams.reduction_factor=1")
+    result = invoke(*sick(attention_deadline_unaided=1), *unaided, "--trials", "2")
+    assert result.exit_code == 0, result.output
+    _, parent, (stopped, repaired) = runs(folder)
+    assert [run.info.status for run in (parent, stopped, repaired)] == ["FINISHED", "KILLED", "FINISHED"]
+    assert stopped.data.tags.items() >= {"stop.kind": "health", "stop.rule": "attention_late"}.items()
+    assert repaired.data.tags["trial.origin"] == "repaired"
+    assert repaired.data.tags["trial.note"] == "hparams.use_guided_attn from false to true"
+    before, after = stopped.data.params, repaired.data.params
+    changed = {name: after[name] for name in after if after[name] != before[name]}
+    assert changed == {"hparams.use_guided_attn": "True", "hparams.seed": "1235"}
+    assert "trial-0001 repaired: hparams.use_guided_attn from false to true, seed 1235" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_sick_training_says_which_repair_comes_next_and_why_none_is_left(folder: Path) -> None:
+    small.tracking_store(folder)
+    hopeless = sick(guide_deadline=1, guide_fall=1.0)
+    first = invoke(*hopeless, "--trials", "1")
+    assert first.exit_code == 1
+    assert "(now hparams.learning_rate from 0.01 to 0.003): " in first.stdout
+    result = invoke(*hopeless, "--trials", "9")
+    assert result.exit_code == 1
+    assert "Result     no trial ended healthy (guide_not_falling)" in result.stdout
+    assert "No change of a setting is known that would help after guide_not_falling: what usually" in result.stdout
+    _, parent, attempts = runs(folder)
+    assert parent.info.status == "FINISHED"
+    notes = [run.data.tags.get("trial.note") for run in attempts]
+    assert notes == [None, "hparams.learning_rate from 0.01 to 0.003", "hparams.guide_weight from 1 to 3"]
+    assert {run.data.tags["stop.rule"] for run in attempts} == {"guide_not_falling"}
 
 
 # real speech

@@ -246,7 +246,7 @@ def test_an_attention_that_forms_within_the_moved_deadline_is_left_alone() -> No
 
 def test_a_single_validation_says_nothing_about_the_way() -> None:
     watch = Watch(DEMO.health, DEMO.hparams)
-    levels = [one.level for progress in told(NO_ATTENTION, 200, every=100) for one in watch.judge(progress)]
+    levels = [one.level for progress in told(NO_ATTENTION, 300, every=100) for one in watch.judge(progress)]
     assert levels == ["note", "stop"], "one at the deadline, one after the moved deadline"
 
 
@@ -346,3 +346,19 @@ def test_a_note_gives_no_advice() -> None:
     assert [one.sentence for one in findings({})] == [
         "At iteration 50: the attention has formed after 800 utterances (alignment_score 0.98)."
     ]
+
+
+# what is judged
+
+
+def test_validations_between_the_regular_ones_fill_no_window() -> None:
+    watch = Watch(DEMO.health, DEMO.hparams)
+    rising = {"validation.loss": lambda step: 4.0 if step <= 100 else 8.0}
+    levels = [one.level for progress in told(rising, 160, every=10) for one in watch.judge(progress)]
+    assert "stop" not in levels, "after 100, only those at 125 and 150 are regular; three are needed"
+
+
+def test_what_would_stop_a_training_that_has_ended_is_a_warning() -> None:
+    (stopped,) = (one for one in findings(NO_ATTENTION, 400) if one.rule == "attention_late")
+    (warned,) = (one for one in findings(NO_ATTENTION, stopped.step) if one.rule == "attention_late")
+    assert (stopped.level, warned.level, warned.step) == ("stop", "warn", stopped.step)

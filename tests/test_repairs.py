@@ -111,7 +111,7 @@ def test_a_model_that_was_good_and_was_lost_goes_on_from_its_best_checkpoint(rul
     assert made.roll_back == (rule in {"loss_jump", "attention_collapsed"})
 
 
-@pytest.mark.parametrize("rule", ROLL_BACK)
+@pytest.mark.parametrize("rule", sorted(ROLL_BACK))
 def test_a_checkpoint_that_is_gone_on_from_fits_the_model(rule: str) -> None:
     settings = Settings().replace(use_guided_attn=False)
     for attempt in range(1, len(REPAIRS[rule]) + 1):

@@ -654,13 +654,13 @@ def test_a_failed_confirmation_is_tried_once_more_and_not_for_ever(open_study: O
 
 
 def test_the_search_keeps_the_time_for_its_confirmation(open_study: Open) -> None:
-    """A complete trial takes 1000 s, so that 4 more on 2 slots need 2000 s."""
+    """A complete trial takes 1000 s, so that one more and then 4 on 2 slots need 3000 s."""
     slow = [training(1, 1000.0), validation(3, 0.5)]
     finish(open_study(2, CONFIRM, slots=2), Executor(act=lambda trial: [*slow, validation(6, loss_of(trial))]))
-    left = open_study(9, CONFIRM, slots=2, deadline=time.monotonic() + 1900)
+    left = open_study(9, CONFIRM, slots=2, deadline=time.monotonic() + 2900)
     assert left.next(0) is None
     assert left.over == "The time is up, but for what the confirmation needs."
-    enough = open_study(9, CONFIRM, slots=2, deadline=time.monotonic() + 2100)
+    enough = open_study(9, CONFIRM, slots=2, deadline=time.monotonic() + 3100)
     assert enough.next(0) is not None
     assert enough.over == ""
 

@@ -31,6 +31,10 @@ from smart_tuner.progress import Progress
 Level = Literal["note", "warn", "stop"]
 
 
+FELT = 0.3
+"""A smaller guide weight hardly moves the attention; of the forward-sum weight, a tenth of this."""
+
+
 @dataclass(frozen=True)
 class Symptom:
     """What a rule saw."""
@@ -156,7 +160,8 @@ def attention_formed(history: History, now: Progress) -> Symptom | None:
 def attention_late(history: History, now: Progress) -> Symptom | None:
     """No alignment by the deadline; it moves once if the attention was on its way then."""
     health, hparams = history.health, history.hparams
-    aided = hparams.use_guided_attn or hparams.forward_sum_weight > 0 or hparams.reduction_factor > 1
+    guided = hparams.use_guided_attn and hparams.guide_weight >= FELT
+    aided = guided or hparams.forward_sum_weight >= FELT / 10 or hparams.reduction_factor > 1
     deadline = health.attention_deadline if aided else health.attention_deadline_unaided
     if now.utterances < deadline or history.reached(health.missing_score) < NEVER:
         return None
@@ -256,7 +261,8 @@ def guide_not_falling(history: History, now: Progress) -> Symptom | None:
     """Guided attention is used and does not take hold."""
     health, guide = history.health, history.windows[GUIDE]
     limit, score = guide.first * (1 - health.guide_fall), now.metrics.get(SCORE, 0.0)
-    too_soon = now.utterances < health.guide_deadline or history.reached(health.missing_score) < NEVER
+    felt = history.hparams.guide_weight >= FELT
+    too_soon = not felt or now.utterances < health.guide_deadline or history.reached(health.missing_score) < NEVER
     if too_soon or not guide.median > limit:  # 0 > 0 when it is not used
         return None
     return Symptom(

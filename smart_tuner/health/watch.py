@@ -1,6 +1,6 @@
 """Health: judges a training while it runs, and says what was seen and what usually helps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from smart_tuner.errors import TrialStopped
 from smart_tuner.health import symptoms
@@ -107,18 +107,25 @@ class Watch:
     """
 
     def __init__(self, health: Health, hparams: Hparams) -> None:
-        self._history = History(health, hparams)
+        self._history, self._frequency = History(health, hparams), hparams.validation_freq
         self._said: set[tuple[str, Level]] = set()
 
     def judge(self, progress: Progress) -> list[Finding]:
-        """What the rules say and have not said before; nothing when health.enabled is false."""
-        if not self._history.health.enabled:
+        """What the rules say and have not said before; nothing when health.enabled is false.
+
+        Validations between the regular ones (where trials are compared) are left out: windows count regular ones. What
+        would stop a training at the end of its budget is a warning: nothing is left to save.
+        """
+        between = progress.kind == "validation" and progress.step % self._frequency != 0 and progress.fraction < 1
+        if between or not self._history.health.enabled:
             return []
         self._history.add(progress)
         findings = []
         for rule in RULES[progress.kind]:
             symptom = rule(self._history, progress)
-            if symptom is not None and (symptom.rule, symptom.level) not in self._said:
+            if symptom is not None and symptom.level == "stop" and progress.fraction >= 1:
+                symptom = replace(symptom, level="warn")
+            if symptom is not None and not {(symptom.rule, symptom.level), (symptom.rule, "stop")} & self._said:
                 self._said.add((symptom.rule, symptom.level))
                 findings.append(finding(symptom, progress))
         return findings

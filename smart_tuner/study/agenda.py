@@ -164,7 +164,7 @@ class Agenda:
             return bool(self.over)
         seconds = [one.user_attrs["spent"]["seconds"] for one in mine if one.state is TrialState.COMPLETE]
         runs = 2 * self.space.confirm if len(self.space.objectives) == 1 else 0
-        needed = runs * statistics.mean(seconds) / self.slots if seconds else 0.0
+        needed = (runs / self.slots + 1) * statistics.mean(seconds) if seconds else 0.0  # 1: the trial it would start
         if self.deadline - time.monotonic() > needed:
             return False
         self.over = "The time is up" + (", but for what the confirmation needs." if needed else ".")

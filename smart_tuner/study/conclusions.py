@@ -51,8 +51,12 @@ def best_trial(results: Sequence[Result], direction: str = "minimize") -> Result
 def baseline_trial(results: Sequence[Result]) -> Result | None:
     """The first trial of the settings' own values; None when it has not ended."""
     rerun = next((result.values for result in results if result.confirms == "baseline"), None)
-    own = [one for one in searched(results) if (one.values == rerun if rerun is not None else one.origin == "baseline")]
-    return min(own, key=lambda result: result.number, default=None)
+    own = [
+        one
+        for one in searched(results)
+        if (one.values == rerun if rerun is not None else one.own or one.origin == "baseline")
+    ]
+    return min(own, key=lambda result: (not result.own, result.number), default=None)
 
 
 # the noise floor

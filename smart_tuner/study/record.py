@@ -185,10 +185,11 @@ def result_of(trial: FrozenTrial) -> Result:
         planned=known.get("planned", 0),
         rungs={rung: value for rung, value in trial.intermediate_values.items() if rung in known.get("rungs", ())},
         confirms=known.get("confirms", ""),
+        own=known.get("baseline") == 0,
     )
 
 
 def _state(trial: FrozenTrial) -> State:
     if trial.state is TrialState.PRUNED:
-        return "audited" if "audit.final" in trial.user_attrs else "stopped"
+        return "audited" if "audit.rule" in trial.user_attrs else "stopped"
     return "complete" if trial.state is TrialState.COMPLETE else "failed"

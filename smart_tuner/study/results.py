@@ -41,6 +41,8 @@ class Result:
     """Utterances that its budget holds; 0 when the budget is wall time, and in a train study."""
     rungs: dict[int, float] = field(default_factory=dict)
     """The first objective at each rung that it reached, by the rung's utterances."""
+    own: bool = False
+    """Whether it was made to try the settings' own values: the baseline, or another try of it after a fault."""
     confirms: Literal["best", "baseline", "earlier", ""] = ""
     """What it trains again with another seed; earlier: what was the best before the search went on."""
 
@@ -56,10 +58,10 @@ class Summary:
 
 
 def summarise(results: Sequence[Result]) -> Summary:
-    """Best trial, mean and spread of the lowest validation losses of complete trials."""
+    """Best trial; mean and spread of the lowest validation losses of complete trials with the best one's settings."""
     complete = [(result.loss, result) for result in results if result.state == "complete" and result.loss is not None]
     if not complete:
         return Summary(None, None, None)
-    losses = [loss for loss, _ in complete]
     _, best = min(complete, key=lambda pair: pair[0])
+    losses = [loss for loss, result in complete if result.values == best.values]
     return Summary(best, statistics.mean(losses), statistics.stdev(losses) if len(losses) > 1 else None)

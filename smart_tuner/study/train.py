@@ -67,6 +67,13 @@ class TrainStudy:
         """How each ended trial's run has to end in MLflow, by number."""
         return statuses(self.study)
 
+    def mended(self) -> Repair | None:
+        """What the next attempt would change, when the last trial was stopped and a change is left to try."""
+        finished = self.study.get_trials(deepcopy=False, states=FINISHED)
+        if self.repair is None or not finished or finished[-1].state is TrialState.COMPLETE:
+            return None
+        return self._repair(self.repair, finished)
+
     @translated()
     def next(self, running: int) -> Trial | None:
         """An open trial, one that failed, or the next attempt, until the study holds the trials asked for."""
@@ -155,15 +162,14 @@ class TrainStudy:
             return None if self._flying else {"trial.origin": "baseline", "seed": seed}
         last = finished[-1]
         if last.state is TrialState.COMPLETE or self.repair is None:
-            return {"trial.origin": "replicate", "seed": seed, "values": last.user_attrs.get("values", {})}
+            return {"trial.origin": "replicate", "seed": seed, "values": last.user_attrs.get("values", {})} | (
+                {"roll_back.to": last.user_attrs["roll_back.to"]} if "roll_back.to" in last.user_attrs else {}
+            )
         return None if self._flying else self._repaired(finished, seed)
 
     def _repaired(self, finished: list[FrozenTrial], seed: int) -> dict[str, Any] | None:
         assert self.repair is not None  # asked by the caller
-        last = finished[-1]
-        rule = last.user_attrs["stop.rule"]
-        attempt = sum(trial.user_attrs.get("stop.rule") == rule for trial in finished)
-        repair = self.repair(rule, self._settings(last), attempt)
+        repair = self._repair(self.repair, finished)
         if repair is None:
             return None
         attributes = {
@@ -172,7 +178,13 @@ class TrainStudy:
             "values": differences(self.settings, repair.settings),
             "note": repair.change,
         }
-        return attributes | ({"roll_back.to": last.number} if repair.roll_back else {})
+        return attributes | ({"roll_back.to": finished[-1].number} if repair.roll_back else {})
+
+    def _repair(self, repair: Mend, finished: list[FrozenTrial]) -> Repair | None:
+        last = finished[-1]
+        rule = last.user_attrs["stop.rule"]
+        attempt = sum(trial.user_attrs.get("stop.rule") == rule for trial in finished)
+        return repair(rule, self._settings(last), attempt)
 
     def _settings(self, trial: FrozenTrial) -> Settings:
         return changed(self.settings, trial.user_attrs.get("values", {}))

@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from smart_tuner.errors import Fault, SettingsError, StorageError, TrialStopped
+from smart_tuner.errors import Fault, OutOfMemoryError, SettingsError, StorageError, TrialStopped
 from smart_tuner.health.watch import Finding
 from smart_tuner.progress import Progress
 from smart_tuner.settings import Settings
@@ -20,6 +20,8 @@ from smart_tuner.study.samplers import MOST_INVALID, make_pruner, make_sampler, 
 from smart_tuner.study.store import Identity, all_attributes, existing, open_study, translated
 from smart_tuner.training import Trial
 
+MOST_TOO_LARGE = 10
+"""The same when all were out of memory: some spaces hold batches that this machine does not."""
 MOST_FAILURES = 3
 """Different configurations that fail in a row before the study gives up: then it is not the configurations."""
 
@@ -265,11 +267,12 @@ class TuneStudy:
             raise failure
         if not again:
             self._failures[json.dumps(record.attributes["values"], sort_keys=True)] = failure
-        if len(self._failures) >= MOST_FAILURES:
+        full = all(isinstance(one, OutOfMemoryError) for one in self._failures.values())
+        if len(self._failures) >= (MOST_TOO_LARGE if full else MOST_FAILURES):
             raise failure
 
 
-def identity(space: Space, settings: Settings, corpus: str, rungs: tuple[int, ...]) -> Identity:
+def identity(space: Space, settings: Settings, corpus: str, rungs: tuple[int, ...] = ()) -> Identity:
     """What a search must keep to when it goes on. Ranges, the sampler and more may change."""
     return Identity(
         mode="tune",

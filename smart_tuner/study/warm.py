@@ -31,7 +31,7 @@ class Taken:
 
 def take_over(study: optuna.Study, other: optuna.Study, space: Space) -> Taken:
     """Add the finished trials of another study, each once. Raises StorageError for one that does not compare."""
-    require_comparable(study, other)
+    require_comparable(study.user_attrs, other)
     before = {trial.user_attrs.get("taken.from") for trial in study.get_trials(deepcopy=False)}
     done = f"taken.{other.study_name}"
     if done in study.user_attrs:
@@ -52,9 +52,9 @@ def take_over(study: optuna.Study, other: optuna.Study, space: Space) -> Taken:
     return Taken(taken=taken, left=left)
 
 
-def require_comparable(study: optuna.Study, other: optuna.Study) -> None:
-    """Raise StorageError when the studies differ in what makes trials comparable."""
-    mine, theirs = study.user_attrs, other.user_attrs
+def require_comparable(mine: Mapping[str, Any], other: optuna.Study) -> None:
+    """Raise StorageError when a study differs from one with these attributes in what makes trials comparable."""
+    theirs = other.user_attrs
     for key in MUST_AGREE:
         if mine[key] != theirs.get(key):
             raise StorageError(
