@@ -1,1 +1,1 @@
-"""Measurements that docs/benchmarks.md quotes; `make bench` runs them all."""
+"""Measurements that docs/benchmarks.md quotes; the Makefile runs speed and tune, the others run by name."""

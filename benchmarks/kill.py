@@ -45,8 +45,8 @@ TINY = {
     "model.postnet_n_convolutions": "2",
     "model.postnet_embedding_dim": "32",
 }
-LONGEST = 40.0
-"""Seconds after the start within which a kill comes: a study takes about this long."""
+LONGEST = 25.0
+"""Most seconds from a start, or from a worker's end, to the next kill."""
 
 
 def command(folder: Path, study: str) -> list[str]:
@@ -128,13 +128,15 @@ def main() -> int:
         study, done = f"killed-{studies}", False
         while not done:
             process = start(folder, study)
-            if kills < chosen.kills:
+            while kills < chosen.kills and process.poll() is None:
                 time.sleep(random.uniform(1.0, LONGEST))
                 what = random.choice(["parent", "worker", "both"])
-                victims = kill(process, what) if process.poll() is None else 0
+                victims = kill(process, what)
+                kills += victims > 0
                 if victims:
-                    kills += 1
                     print(f"{study}: kill {kills}, {what}, {victims} process(es)", flush=True)
+                if victims and what != "worker":
+                    break
             code = process.wait()
             done = code == 0
             if code not in (0, -signal.SIGKILL):

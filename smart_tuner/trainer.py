@@ -264,16 +264,20 @@ class Trainer:
             return
         step = position.iteration + 1
         what = "the training loss" if not math.isfinite(loss) else "the gradient norm"
-        raise TrialStopped(
-            f"Stopped at iteration {step}: {what} is not finite (loss {loss:g}, gradient norm {norm:g}); "
-            "no optimizer step was taken on it. A lower learning rate is the usual remedy.",
+        sentence = f"Stopped at iteration {step}: {what} is not finite (loss {loss:g}, gradient norm {norm:g}); "
+        sentence += "no optimizer step was taken on it. A lower learning rate is the usual remedy."
+        raise self._not_finite(sentence, step, {"training.loss": loss, "grad.norm": norm})
+
+    def _not_finite(self, sentence: str, step: int, observed: dict[str, float]) -> TrialStopped:
+        return TrialStopped(
+            sentence,
             rule="non_finite",
             step=step,
-            utterances=position.utterances,
-            observed={"training.loss": loss, "grad.norm": norm},
+            utterances=self.position.utterances,
+            observed=observed,
             threshold="not finite",
-            window="1 iteration",
-            series=("training.loss", "grad.norm"),
+            window="at once",
+            series=tuple(observed),
         )
 
     def _validation_is_due(self) -> bool:
@@ -292,16 +296,7 @@ class Trainer:
         loss, step = metrics["validation.loss"], position.iteration
         if not math.isfinite(loss):
             sentence = f"Stopped at iteration {step}: validation.loss is not finite ({loss:g})."
-            raise TrialStopped(
-                sentence,
-                rule="non_finite",
-                step=step,
-                utterances=position.utterances,
-                observed={"validation.loss": loss},
-                threshold="not finite",
-                window="1 validation",
-                series=("validation.loss",),
-            )
+            raise self._not_finite(sentence, step, {"validation.loss": loss})
         position.validations, position.validated_at = position.validations + 1, step
         if loss < position.best_loss:
             position.best_loss, position.best_step = loss, step

@@ -1,4 +1,4 @@
-"""A search space: parameters with ranges and conditions, what is optimised, and how (space_file.py reads one)."""
+"""A search space: parameters with ranges and conditions, what is optimised, and how (file.py reads one)."""
 
 import dataclasses
 import json
