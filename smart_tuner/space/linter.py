@@ -7,7 +7,7 @@ from typing import Any
 
 from smart_tuner.settings import SECTIONS, Settings
 from smart_tuner.space.rules import extent, listed
-from smart_tuner.space.space import HIGHER_IS_BETTER, Category, Parameter, RandomChooser, Space, setting
+from smart_tuner.space.space import HIGHER_IS_BETTER, Category, Parameter, Space, setting
 
 TRIALS_PER_DIMENSION = 5
 WIDE = 30.0
@@ -242,12 +242,6 @@ def describe(space: Space, settings: Settings) -> list[str]:
         f"budget of a trial: {space.budget or settings.hparams.budget}",
         f"audit: {space.audit:g}; confirm: {space.confirm}",
     ]
-
-
-def samples(space: Space, count: int, seed: int) -> list[str]:
-    """Configurations drawn at random, each in a line: what trials may look like."""
-    chooser = RandomChooser(seed)
-    return [point(space.suggest(chooser)) for _ in range(count)]
 
 
 def point(values: Mapping[str, Category]) -> str:

@@ -3,13 +3,11 @@
 import dataclasses
 import json
 import math
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 
 from smart_tuner.budget import Budget
 from smart_tuner.errors import SettingsError
@@ -30,7 +28,6 @@ HIGHER_IS_BETTER = ("validation.alignment_score", "validation.attention_focus", 
 SamplerName = Literal["tpe", "gp", "cmaes", "random", "qmc", "grid"]
 PrunerName = Literal["asha", "hyperband", "median", "percentile", "patient", "none"]
 Category = bool | int | float | str
-Chosen = TypeVar("Chosen", bound=Category)
 MOST_RUNGS = 20
 """Evenly spaced comparisons within a trial; each costs a validation."""
 
@@ -51,32 +48,6 @@ class Chooser(Protocol):
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """One of the choices."""
         ...
-
-
-class RandomChooser:
-    """Draws every value by itself: for looking at a space without a study."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-
-    def suggest_float(self, _: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float:
-        """A number from low to high."""
-        if step is not None:
-            return low + step * self.random.randint(0, round((high - low) / step))
-        if log:
-            return min(high, max(low, math.exp(self.random.uniform(math.log(low), math.log(high)))))
-        return self.random.uniform(low, high)
-
-    def suggest_int(self, _: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """A whole number from low to high."""
-        if log:
-            drawn = math.exp(self.random.uniform(math.log(low - 0.5), math.log(high + 0.5)))
-            return min(high, max(low, round(drawn)))
-        return self.random.randrange(low, high + 1, step)
-
-    def suggest_categorical(self, _: str, choices: Sequence[Chosen]) -> Chosen:
-        """One of the choices."""
-        return self.random.choice(choices)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,10 +258,6 @@ class Space:
         for parameter in plain["parameters"].values():
             del parameter["line"]
         return plain
-
-    def digest(self) -> str:
-        """A short name of what the space says."""
-        return sha256(json.dumps(self.to_plain(), sort_keys=True).encode()).hexdigest()[:8]
 
 
 def active(parameter: Parameter, values: Mapping[str, Category]) -> bool:
