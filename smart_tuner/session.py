@@ -151,7 +151,7 @@ def open_stores(request: Request, make_study: Callable[[], S]) -> tuple[S, Track
 
 
 def conduct(session: Session, plan: loop.Plan, deadline: float | None = None) -> None:
-    """Run the plan's trials until they are done or time is up. Raises Interrupted when the user says stop."""
+    """Run the plan's trials until they are done. Raises Interrupted when the user or the clock ends trials earlier."""
     dataset = dataset_of(session.request, session.examples)
     workers = session.workers()
     experiment = Experiment(workers, session.parent, dataset, session.folder, session.extras, session.stop)
@@ -161,8 +161,7 @@ def conduct(session: Session, plan: loop.Plan, deadline: float | None = None) ->
     except Interrupted as verdict:
         session.console.say("Stopped", str(verdict))
         session.console.say("Continue", session.request.again(study=session.name))
-        if verdict.kind == "user":
-            raise
+        raise
 
 
 def announce_stop() -> None:
@@ -216,14 +215,15 @@ def ending(result: Result) -> str:
 
 @contextmanager
 def closed_with_status(parent: StudyRun) -> Iterator[None]:
-    """End the study's run with the status of how the work ended."""
+    """End the study's run with the status of how the work ended. After a time-out what there is gets its conclusion."""
     status = "FAILED"
     try:
         yield
         status = "FINISHED"
-    except Interrupted:
+    except Interrupted as verdict:
         status = "KILLED"
-        raise
+        if verdict.kind == "user":
+            raise
     finally:
         parent.close(status)
 

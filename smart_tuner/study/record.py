@@ -48,6 +48,8 @@ class Spent:
     utterances: int = 0
     seconds: float = 0.0
     """Sum of the iterations' durations, each iteration once."""
+    compared: int = 0
+    """Utterances up to which the pruner has been asked."""
 
 
 class Record:
@@ -84,10 +86,10 @@ class Record:
         typical = {"duration": statistics.median(self._durations)} if self._durations else {}
         return typical | progress.metrics
 
-    def validated(
+    def improve(
         self, progress: Progress, value: float, cost: float, violations: Mapping[str, float] | None = None
     ) -> None:
-        """Take a validation: a feasible one is better than one that is not, then the lower cost is."""
+        """Keep a validation that is the best so far: a feasible one before one that is not, then the lower cost."""
         violations = dict(violations or {})
         feasible = all(violation <= 0 for violation in violations.values())
         best = self.best
@@ -97,10 +99,14 @@ class Record:
                 step=progress.step, value=value, cost=cost, feasible=feasible, metrics=metrics, violations=violations
             )
             self.write(best=asdict(self.best))
+
+    def validated(self, progress: Progress) -> None:
+        """Keep that a validation was dealt with; last of all, so that after a kill the rest is done again."""
         self.spent = replace(
             self.spent,
             validated=max(self.spent.validated, progress.step),
             utterances=max(self.spent.utterances, progress.utterances),
+            compared=max(self.spent.compared, progress.utterances),
         )
         self.save()
 

@@ -106,8 +106,9 @@ class TrainStudy:
             record.trained(progress)
         elif progress.utterances not in record.reported:
             loss = progress.metrics[OBJECTIVE]
-            record.validated(progress, loss, loss)
+            record.improve(progress, loss, loss)
             record.report(loss, progress.utterances)
+            record.validated(progress)
         return None
 
     def note_finding(self, trial: Trial, finding: Finding) -> None:

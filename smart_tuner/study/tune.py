@@ -122,11 +122,11 @@ class TuneStudy:
         value = self._objectives(metrics)[0]
         cost = value if self.space.objectives[0].direction == "minimize" else -value
         violations = {str(constraint): constraint.violation(metrics) for constraint in self.space.constraints}
-        record.validated(progress, value, cost, violations)
+        record.improve(progress, value, cost, violations)
         verdict = self._compared(record, progress, value)
-        if verdict is None:
-            return None
-        record.write_verdict("audit" if trial.audited else "stop", verdict)
+        if verdict is not None:
+            record.write_verdict("audit" if trial.audited else "stop", verdict)
+        record.validated(progress)
         return None if trial.audited else verdict
 
     @translated()
@@ -236,7 +236,7 @@ class TuneStudy:
 
     def _compared(self, record: Record, progress: Progress, value: float) -> TrialStopped | None:
         """Report a validation at each rung that it has reached, and ask the pruner about the last of them."""
-        reached = [rung for rung in self.rungs if rung <= progress.utterances and rung not in record.reported]
+        reached = [rung for rung in self.rungs if record.spent.compared < rung <= progress.utterances]
         for rung in reached:
             record.report(value, rung)
         if not reached or record.verdict("audit") is not None:  # a doomed one is out of the competition
