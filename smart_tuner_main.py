@@ -15,6 +15,7 @@ class Mode(StrEnum):
 
     train = "train"
     tune = "tune"
+    report = "report"
     check = "check"
 
 
@@ -25,12 +26,25 @@ class Preset(StrEnum):
     tacotron2 = "tacotron2"
 
 
+class Lang(StrEnum):
+    """Language of a report."""
+
+    en = "en"
+    ru = "ru"
+
+
+REPORT_TAKES = {"mode", "study", "compare", "format_", "lang", "output", "tracking_uri", "storage"}
+REPORT_ONLY = {"compare", "format_", "lang"}
+
+
 @app.command()
 def main(
+    context: typer.Context,
     mode: Annotated[
         Mode,
         typer.Option(
-            help="train: train a voice. tune: search for better hyperparameters. check: look at a corpus first."
+            help="train: train a voice. tune: search for better hyperparameters. report: what a study found. "
+            "check: look at a corpus first."
         ),
     ],
     trials: Annotated[int, typer.Option(help="Finished trials that the study shall hold.")] = 1,
@@ -71,9 +85,18 @@ def main(
     per_gpu: Annotated[int, typer.Option(help="Trials that share a GPU.")] = 1,
     warm_start: Annotated[str | None, typer.Option(help="Tune study whose trials teach this one's sampler.")] = None,
     study: Annotated[
-        str | None, typer.Option(help="Name of the study; the same name continues it. Default: by content.")
+        str | None,
+        typer.Option(
+            help="Name of the study; the same name continues it. Default: by content; of a report, the latest."
+        ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder for checkpoints, mel cache and demo corpus.")] = Path(
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(help="Report on two studies side by side, or on two sets of runs, each by a filter of MLflow."),
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="Files of a report: html, md, json.")] = "html,md",
+    lang: Annotated[Lang, typer.Option(help="Language of a report.")] = Lang.en,
+    output: Annotated[Path, typer.Option(help="Folder for checkpoints, mel cache, demo corpus and reports.")] = Path(
         "smart_tuner_files"
     ),
     experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "Default",
@@ -92,6 +115,20 @@ def main(
 
     console = Console()
     try:
+        refuse_misplaced(context, mode)
+        if mode is Mode.report:
+            from smart_tuner import report_mode
+
+            asked = report_mode.Asked(
+                study=study,
+                compare=compare,
+                formats=format_,
+                language=lang.value,
+                output=output,
+                tracking_uri=tracking_uri,
+                storage=storage,
+            )
+            raise typer.Exit(report_mode.run(asked, console))
         found = None
         if from_study is not None:
             from smart_tuner.study.tune import load_winner
@@ -137,6 +174,23 @@ def main(
     except KeyboardInterrupt:
         console.error("Interrupted before training began; the same command starts again and keeps what is cached.")
         raise typer.Exit(130) from None
+
+
+def refuse_misplaced(context: typer.Context, mode: Mode) -> None:
+    """Raise SettingsError for an option that was given and means nothing in this mode."""
+    from smart_tuner.errors import SettingsError
+
+    given = [one for one in context.command.params if one.name and typed(context, one.name)]
+    for option in given:
+        if (option.name not in REPORT_TAKES) if mode is Mode.report else (option.name in REPORT_ONLY):
+            other = "train, tune and check" if mode is Mode.report else "--mode report"
+            raise SettingsError(f"{option.opts[0]} is for {other}; received it with --mode {mode.value}.")
+
+
+def typed(context: typer.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    found = context.get_parameter_source(name)
+    return found is not None and found.name == "COMMANDLINE"
 
 
 def run() -> None:

@@ -104,7 +104,7 @@ def logging_cost() -> None:
     from smart_tuner.experiment import Dataset, Experiment, folders
     from smart_tuner.speech import corpus, demo
     from smart_tuner.speech.cache import MelCache
-    from smart_tuner.tracker import Tracker
+    from smart_tuner.tracking.tracker import Tracker
     from smart_tuner.training import Trial
     from smart_tuner.workers import InThisProcess, Processes, slots
 

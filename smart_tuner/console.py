@@ -1,9 +1,11 @@
 """What the terminal shows: sentences, a live display on a terminal, plain lines elsewhere. Only this imports rich."""
 
+import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -13,6 +15,8 @@ from smart_tuner.progress import Progress, Report
 
 PLAIN_SECONDS = 15.0
 """Where there is no terminal: least time between two lines about iterations."""
+GAP, LEAST_WIDTH = 2, 12
+"""Blanks between the columns of a table; characters that a column which is cut keeps."""
 LOSSES = {"loss": "loss", "taco_loss": "mel", "gate_loss": "gate", "guide_loss": "guide", "atten_loss": "atten"}
 
 
@@ -30,6 +34,31 @@ class Console:
     def error(self, sentence: str) -> None:
         """The one sentence of a failure."""
         self.err.print(Text.assemble(("Error", "bold red"), ": ", sentence))
+
+    def facts(self, lines: Sequence[tuple[str, str]]) -> None:
+        """Labels in a column and a sentence beside each; on a terminal its lines end between words."""
+        width = max((cell_len(label) for label, _ in lines), default=0)
+        room = self.out.width - width - GAP
+        for label, sentence in lines:
+            parts = (
+                textwrap.wrap(sentence, room, break_on_hyphens=False)
+                if self.out.is_terminal and room >= LEAST_WIDTH
+                else []
+            )
+            beside = f"\n{' ' * (width + GAP)}".join(parts or [sentence])
+            self.out.print(Text.assemble((set_cell_size(label, width + GAP), "bold"), beside))
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table, a line for each row; on a terminal the last columns are cut, or left out, where it is too narrow."""
+        texts = [[" ".join(cell.split()) for cell in row] for row in rows]
+        tall = max((title.count("\n") for title in head), default=0)
+        titles = [("\n" * (tall - title.count("\n")) + title).split("\n") for title in head]
+        table = [*zip(*titles, strict=True), *texts]
+        widths = [max(map(cell_len, column)) for column in zip(*table, strict=True)]
+        kept = fitting(widths, self.out.width) if self.out.is_terminal else widths
+        for number, row in enumerate(table):
+            line = (" " * GAP).join(fitted(cell, width) for cell, width in zip(row, kept, strict=False))
+            self.out.print(Text(line.rstrip(), style="dim" if number <= tall else ""))
 
     @contextmanager
     def counting(self, what: str) -> Iterator[Report]:
@@ -132,6 +161,23 @@ class TrainingDisplay:
     def _seconds_left(self, fraction: float) -> float | None:
         done = fraction - self.first_fraction
         return (time.monotonic() - self.started) * (1 - fraction) / done if done > 0 else None
+
+
+def fitting(widths: Sequence[int], room: int) -> list[int]:
+    """Widths of the columns that a line has room for: a long one is cut to a third of it, the last to what is left."""
+    kept: list[int] = []
+    for number, width in enumerate(widths):
+        wanted = width if number == len(widths) - 1 else min(width, max(LEAST_WIDTH, room // 3))
+        left = room - sum(kept) - GAP * len(kept)
+        if left < min(wanted, LEAST_WIDTH):
+            break
+        kept.append(min(wanted, left))
+    return kept
+
+
+def fitted(cell: str, width: int) -> str:
+    """A text in exactly so many places, cut at the end where it is longer."""
+    return set_cell_size(cell, width) if cell_len(cell) <= width else set_cell_size(cell, width - 1) + "…"
 
 
 def training_line(progress: Progress, seconds_left: float | None) -> str:

@@ -1,5 +1,6 @@
 """The executor that a study drives: where the trials' training and the tracker meet."""
 
+import json
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,13 +17,16 @@ from smart_tuner.health.watch import Finding
 from smart_tuner.journal import Entry
 from smart_tuner.machine import Extras
 from smart_tuner.progress import Progress
-from smart_tuner.tracker import StudyRun, TrialRun
-from smart_tuner.training import JOURNAL, Ended, Event, Opening, Shown, Spoken, Trial
+from smart_tuner.tracking.tracker import StudyRun, TrialRun
+from smart_tuner.training import JOURNAL, Ended, Event, Listed, Opening, Shown, Spoken, Trial
 from smart_tuner.validation import Exhibit
 from smart_tuner.workers import Workers
 
 PATIENCE_SECONDS = 0.2
 """How long to wait for an event before looking whether the user or the clock says stop."""
+
+UTTERANCES = "validation/utterances.json"
+"""Artefact: what each validation utterance came to in the end, the worst of which tell of faults in the corpus."""
 
 Told = Progress | Finding | Ended
 
@@ -152,6 +156,8 @@ class Recording:
             self.run.later(partial(plot, self.run, event.exhibit, event.step))
         elif isinstance(event, Spoken) and self.run.extras.on:
             self.run.later(partial(write_audio, self.run, event, self.trial, self.folder / "audio"))
+        elif isinstance(event, Listed) and self.run.extras.on:
+            self.run.later(partial(self.run.text, json.dumps(event.rows, ensure_ascii=False), UTTERANCES))
 
     def _note(self, finding: Finding) -> None:
         if finding.level != "stop":
@@ -217,16 +223,16 @@ def folders(study: Path) -> Callable[[int], Path]:
 
 def plot(run: TrialRun, exhibit: Exhibit, step: int) -> None:
     """Draw the three plots of an exhibit and store them."""
-    from smart_tuner import figures  # matplotlib is optional
+    from smart_tuner.figures import plots  # matplotlib is optional
 
-    run.image(figures.alignment(exhibit.attention_TN, exhibit.name, step), "alignment", step)
-    run.image(figures.mel(exhibit.target_MF, exhibit.predicted_MF, exhibit.name, step), "mel", step)
-    run.image(figures.gate(exhibit.gate_T, exhibit.name, step), "gate", step)
+    run.image(plots.alignment(exhibit.attention_TN, exhibit.name, step), "alignment", step)
+    run.image(plots.mel(exhibit.target_MF, exhibit.predicted_MF, exhibit.name, step), "mel", step)
+    run.image(plots.gate(exhibit.gate_T, exhibit.name, step), "gate", step)
 
 
 def plot_series(run: TrialRun, verdict: TrialStopped, limits: dict[str, float], path: Path) -> None:
     """Draw the metrics that decided a stop and store them."""
-    from smart_tuner import figures
+    from smart_tuner.figures import plots
 
     points: dict[str, list[tuple[int, float]]] = {}
     for entry in journal.read(path):
@@ -234,7 +240,7 @@ def plot_series(run: TrialRun, verdict: TrialStopped, limits: dict[str, float], 
             if name in entry.progress.metrics:
                 points.setdefault(name, []).append((entry.progress.step, entry.progress.metrics[name]))
     if points:
-        run.image(figures.series(points, limits, verdict.step, f"stopped by {verdict.rule}"), "stop", verdict.step)
+        run.image(plots.series(points, limits, verdict.step, f"stopped by {verdict.rule}"), "stop", verdict.step)
 
 
 def write_audio(run: TrialRun, spoken: Spoken, trial: Trial, folder: Path) -> None:

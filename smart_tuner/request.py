@@ -74,19 +74,29 @@ class Request:
 
     def again(self, *, without: tuple[str, ...] = (), **changed: str) -> str:
         """The command line as it was given, but for the options named: what to type next."""
-        options = {f"--{name}" for name in (*changed, *without)}
-        kept, words = [], iter(sys.argv[1:])
-        for word in words:
-            if word in options:
-                next(words, None)  # its value
-            elif word.partition("=")[0] not in options:
-                kept.append(word)
         script = sys.argv[0]
         program = (
             [machine.command("python3"), script] if script.endswith(".py") else [machine.command(Path(script).name)]
         )
-        added = [text for name, value in changed.items() for text in (f"--{name}", value)]
-        return shlex.join([*program, *kept, *added])
+        return reworded(shlex.join([*program, *sys.argv[1:]]), without=without, **changed)
+
+
+def reworded(command: str, *, without: tuple[str, ...] = (), **changed: str) -> str:
+    """A command line with other values for the options named, and without some; each of them takes a value."""
+    options = {f"--{name}" for name in (*changed, *without)}
+    kept, words = [], iter(shlex.split(command))
+    for word in words:
+        if word in options:
+            next(words, None)  # its value
+        elif word.partition("=")[0] not in options:
+            kept.append(word)
+    added = [text for name, value in changed.items() for text in (f"--{name}", value)]
+    return shlex.join([*kept, *added])
+
+
+def without_password(command: str) -> str:
+    """A command line whose addresses keep their user and lose the password: it is stored, and shown in reports."""
+    return re.sub(r"(://[^:/@\s]+):[^@\s]+@", r"\1:***@", command)
 
 
 def is_time(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,14 +17,14 @@ from smart_tuner.errors import Interrupted, StorageError
 from smart_tuner.experiment import Dataset, Experiment, folders
 from smart_tuner.health.watch import Finding
 from smart_tuner.progress import Progress
-from smart_tuner.request import STUDIES_DEFAULT, Request, require_writable
+from smart_tuner.request import STUDIES_DEFAULT, Request, require_writable, without_password
 from smart_tuner.settings import Settings
 from smart_tuner.signals import StopRequest, stop_on_signal
 from smart_tuner.speech import corpus
 from smart_tuner.speech.corpus import Examples
 from smart_tuner.study import loop
 from smart_tuner.study.results import Result
-from smart_tuner.tracker import StudyRun, Tracker, refuse_leftovers
+from smart_tuner.tracking.tracker import StudyRun, Tracker, refuse_leftovers
 from smart_tuner.training import Trial
 from smart_tuner.workers import InThisProcess, Processes, Slot, Workers
 
@@ -37,6 +37,10 @@ class Study(loop.Plan, Protocol):
 
     def statuses(self) -> dict[int, str]:
         """MLflow's status of each trial that has ended."""
+        ...
+
+    def remember(self, facts: Mapping[str, str]) -> None:
+        """Keep how and where this session works on the study, for its report."""
         ...
 
 
@@ -127,6 +131,8 @@ def opened(
         study, tracker = open_stores(request, make_study)
         parent = tracker.open_study(name, {"study.mode": mode, "dataset.digest": examples.digest})
         parent.reconcile(study.statuses())
+        folder = str(study_folder(request, name).resolve())
+        study.remember({"command": without_password(request.again(study=name)), "folder": folder})
         with stop_on_signal(announce_stop) as stop:
             opened_session = Session(
                 request=request,

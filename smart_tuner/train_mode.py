@@ -14,7 +14,7 @@ from smart_tuner.session import Session, trial_name
 from smart_tuner.speech.corpus import Examples
 from smart_tuner.study.results import Result, Summary, summarise
 from smart_tuner.study.train import TrainStudy
-from smart_tuner.tracker import StudyRun
+from smart_tuner.tracking.tracker import StudyRun
 from smart_tuner.trainer import choose_device
 from smart_tuner.workers import slots
 

@@ -73,6 +73,13 @@ class Spoken:
     mel: NDArray[np.float32]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """What the last validation measured of each utterance: rows of name, tokens, loss and alignment_score."""
+
+    rows: list[dict[str, str | float]]
+
+
 @dataclass(frozen=True)
 class Ended:
     """The last event of a trial."""
@@ -84,7 +91,7 @@ class Ended:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-Event = Opening | Entry | Finding | Shown | Spoken | Ended
+Event = Opening | Entry | Finding | Shown | Spoken | Listed | Ended
 
 
 class Control(Protocol):
@@ -121,6 +128,8 @@ def train(
                 yield from judged(watch, progress, trial)
                 obey(control, progress)
             yield from exhibition.finished()
+            if trainer.validation.utterances:  # none when the time ran out before a validation
+                yield Listed(rows=trainer.validation.utterances)
         except (Interrupted, GeneratorExit):  # GeneratorExit: whoever listened has left
             trainer.save()
             raise

@@ -9,6 +9,7 @@ from typing import Any
 from smart_tuner import check_mode, forecast, session
 from smart_tuner.console import Console
 from smart_tuner.errors import Interrupted, SettingsError, StorageError
+from smart_tuner.report.commands import NOT_TRAINED
 from smart_tuner.request import Request
 from smart_tuner.session import Session
 from smart_tuner.settings import Settings
@@ -22,7 +23,7 @@ from smart_tuner.study.conclusions import winner
 from smart_tuner.study.samplers import sample
 from smart_tuner.study.store import ANOTHER, existing
 from smart_tuner.study.tune import TuneStudy, identity
-from smart_tuner.tracker import NOTE_CHARACTERS, StudyRun
+from smart_tuner.tracking.tracker import NOTE_CHARACTERS, StudyRun
 from smart_tuner.trainer import choose_device
 from smart_tuner.workers import Slot, slots
 
@@ -31,8 +32,6 @@ SAMPLES = 5
 """Configurations that a dry run shows."""
 PROBED_SYMBOLS = 64
 """Size of the symbol table in a forecast: a real one is near it, and it hardly matters."""
-NOT_TRAINED = ("space", "warm-start", "workers", "per-gpu", "timeout", "preset", "settings", "set", "budget")
-"""Options of the search that the command which trains its winner leaves out."""
 
 
 def run(request: Request, console: Console) -> int:

@@ -18,6 +18,8 @@ from smart_tuner.speech.batches import Batch, Example, load, validation_batches
 
 SEED = 20170701
 """Seed of the prenet's dropout in validation: the same in every trial, so that trials compare."""
+EACH = ("tokens", "loss", "alignment_score")
+"""What is kept of each utterance."""
 FEWEST_TOKENS = 20
 """Shorter texts are narrower than the alignment score's band."""
 
@@ -44,10 +46,12 @@ class Validation:
         order = [index for batch in self.plan for index in batch]
         self.shown = order[len(order) * 3 // 4]  # longer than three quarters of them, so that it shows something
         self.exhibit: Exhibit | None = None
+        self.utterances: list[dict[str, str | float]] = []
+        """Name, tokens, loss and alignment_score of each, as the last validation measured them."""
 
     @torch.no_grad()
     def run(self, model: Tacotron2, device: torch.device) -> dict[str, float]:
-        """The validation.* metrics of a model, teacher-forced; keeps the exhibit."""
+        """The validation.* metrics of a model, teacher-forced; keeps the exhibit and what each utterance came to."""
         columns = []
         with frozen(model, device):
             for indices, batch in zip(self.plan, load(self.examples, self.plan, device), strict=True):
@@ -55,7 +59,15 @@ class Validation:
                 columns.append(measure(predicted, batch, self.reduction_factor))
                 if self.shown in indices:
                     self.exhibit = self._keep(predicted, batch, indices.index(self.shown))
-        return summarise({name: torch.cat([column[name] for column in columns]) for name in columns[0]})
+        whole = {name: torch.cat([column[name] for column in columns]) for name in columns[0]}
+        self.utterances = self._each(whole)
+        return summarise(whole)
+
+    def _each(self, columns: dict[str, Tensor]) -> list[dict[str, str | float]]:
+        measured = [columns[name].tolist() for name in EACH]
+        names = [self.examples[index].name for batch in self.plan for index in batch]
+        rows = zip(names, *measured, strict=True)
+        return [{"name": name, **dict(zip(EACH, values, strict=True))} for name, *values in rows]
 
     def _keep(self, predicted: Prediction, batch: Batch, row: int) -> Exhibit:
         example = self.examples[self.shown]

@@ -68,6 +68,65 @@ def test_a_long_sentence_stays_one_line(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().err.count("\n") == 1
 
 
+HEAD, ROWS = (
+    ("trial", "validation\nloss", "changed"),
+    [("trial-0000", "0.4", "rate=1e-4, size=8"), ("trial-0001", "", "")],
+)
+
+
+def test_a_table_is_a_line_for_each_row(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().table(HEAD, ROWS)
+    assert capsys.readouterr().out.splitlines() == [
+        "            validation",
+        "trial       loss        changed",
+        "trial-0000  0.4         rate=1e-4, size=8",
+        "trial-0001",
+    ]
+
+
+def test_without_a_terminal_no_cell_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().table(("what", "[red]"), [("x" * 300, "[bold]y\nz[/bold]")])
+    assert capsys.readouterr().out.splitlines()[1] == f"{'x' * 300}  [bold]y z[/bold]"
+
+
+@pytest.mark.parametrize(
+    ("width", "row"),
+    [
+        (41, "trial-0000  0.4         rate=1e-4, size=8"),
+        (40, "trial-0000  0.4         rate=1e-4, size…"),
+        (36, "trial-0000  0.4         rate=1e-4, …"),
+        (35, "trial-0000  0.4"),
+    ],
+)
+def test_on_a_terminal_the_last_column_is_cut_then_left_out(width: int, row: str) -> None:
+    console, shown = Console(), io.StringIO()
+    console.out = RichConsole(file=shown, force_terminal=True, width=width, color_system=None, soft_wrap=True)
+    console.table(HEAD, ROWS)
+    assert shown.getvalue().splitlines()[2] == row
+
+
+@pytest.mark.parametrize(
+    ("widths", "room", "kept"),
+    [([10, 8, 30], 60, [10, 8, 30]), ([90, 8, 30], 60, [20, 8, 28]), ([5, 5], 8, [5]), ([], 80, [])],
+)
+def test_a_column_takes_a_third_of_the_line_at_most(widths: list[int], room: int, kept: list[int]) -> None:
+    assert console_module.fitting(widths, room) == kept
+
+
+def test_facts_stand_beside_their_labels(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().facts([("Best", "[b]trial-0000[/b] " * 20), ("Cost of it", "1 h")])
+    assert capsys.readouterr().out.splitlines() == [f"Best        {'[b]trial-0000[/b] ' * 20}", "Cost of it  1 h"]
+    Console().facts([])
+    assert capsys.readouterr().out == ""
+
+
+def test_on_a_terminal_facts_are_wrapped_at_words() -> None:
+    console, shown = Console(), io.StringIO()
+    console.out = RichConsole(file=shown, force_terminal=True, width=30, color_system=None, soft_wrap=True)
+    console.facts([("Best", "trial-0000 with validation.loss 0.4")])
+    assert shown.getvalue() == "Best  trial-0000 with\n      validation.loss 0.4\n"
+
+
 def test_without_a_terminal_a_count_is_a_line_at_every_fifth(capsys: pytest.CaptureFixture[str]) -> None:
     with Console().counting("reading") as report:
         for done in range(1001):

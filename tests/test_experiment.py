@@ -23,7 +23,7 @@ from smart_tuner.journal import Entry
 from smart_tuner.machine import Extras
 from smart_tuner.progress import Progress
 from smart_tuner.settings import Hparams, Settings, Tracking
-from smart_tuner.tracker import StudyRun, Tracker
+from smart_tuner.tracking.tracker import StudyRun, Tracker
 from smart_tuner.training import Ended, Event, Spoken, Trial
 from smart_tuner.workers import InThisProcess, Slot, Workers
 from tests import small
@@ -483,10 +483,10 @@ def test_an_audited_trial_runs_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("extras", [PICTURES, PLAIN])
 def test_what_decided_a_stop_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extras: Extras) -> None:
-    from smart_tuner import figures
+    from smart_tuner.figures import plots
 
     drawn: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(figures, "series", lambda *given: drawn.append(given) or np.zeros((9, 9, 3), np.uint8))
+    monkeypatch.setattr(plots, "series", lambda *given: drawn.append(given) or np.zeros((9, 9, 3), np.uint8))
     monkeypatch.setattr(training, "Watch", Sick)
     session = Session(tmp_path, extras)
     session.start()

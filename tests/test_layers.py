@@ -25,19 +25,20 @@ LAYERS = [
     {"settings"},
     {"request", "signals", "speech", "space", "health"},
     {"journal", "checkpoint", "validation"},
-    {"trainer", "console", "figures", "tracker"},
+    {"trainer", "console", "figures", "tracking"},
     {"training", "forecast"},
     {"workers"},
     {"experiment"},
     {"study"},
+    {"report"},
     {"check_mode"},
     {"session"},
-    {"train_mode", "tune_mode"},
+    {"train_mode", "tune_mode", "report_mode"},
     {"smart_tuner_main"},
 ]
 """The direction of imports: a name imports names of earlier layers only."""
 OWNERS = {
-    "mlflow": "smart_tuner/tracker.py",
+    "mlflow": "smart_tuner/tracking/",
     "optuna": "smart_tuner/study/",
     "typer": "smart_tuner_main.py",
     "rich": "smart_tuner/console.py",
@@ -45,8 +46,9 @@ OWNERS = {
     "soundfile": "smart_tuner/speech/audio.py",
     "num2words": "smart_tuner/speech/text.py",
     "espeakng_loader": "smart_tuner/speech/demo.py",
-    "matplotlib": "smart_tuner/figures.py",
+    "matplotlib": "smart_tuner/figures/",
     "scipy": "smart_tuner/study/conclusions.py",
+    "jinja2": "smart_tuner/report/pages.py",
     "yaml": "smart_tuner/documents.py",
 }
 IMPORTED_AS = {"pyyaml": "yaml", "nvidia-ml-py": "pynvml", "espeakng-loader": "espeakng_loader"}

@@ -18,7 +18,7 @@ from smart_tuner.errors import StorageError, TrackingError
 from smart_tuner.journal import Entry
 from smart_tuner.machine import Extras
 from smart_tuner.progress import TRAINING_METRICS, VALIDATION_METRICS, Progress
-from smart_tuner.tracker import Tracker, TrialRun, canonical
+from smart_tuner.tracking.tracker import Tracker, TrialRun, canonical
 from tests import small
 
 PLAIN = Extras(on=False, system_metrics=False, plots=False, found="nothing")

@@ -558,6 +558,29 @@ def test_a_verdict_that_a_kill_cut_off_stops_the_trial_when_it_goes_on(open_stud
     assert again.results()[1].judged_at == 100
 
 
+def test_a_kill_within_a_validation_loses_no_comparison(open_study: Open) -> None:
+    """But for one write: the pruner notes that it has compared before it says with what result."""
+    lost, cut_at = [], 0
+    for cut_at in itertools.count(1):
+        name = f"cut {cut_at}"
+        finish(open_study(1, ASHA, name=name), Executor(act=fixed(0.5, 0.4, 0.3, 0.2)))
+        study = open_study(2, ASHA, name=name)
+        trial = study.next(0)
+        assert trial is not None
+        (losing,) = fixed(0.9)(trial)
+        assert isinstance(losing, Progress)
+        cut_down(study, cut_at)
+        try:
+            study.heard(trial, losing)
+            break
+        except Cut:
+            again = open_study(2, ASHA, name=name)
+        finish(again, Executor(act=act({1: fixed(0.9, 0.1, 0.1, 0.1)})))
+        lost += [] if states(again) == ["COMPLETE", "PRUNED"] else [cut_at]
+    assert cut_at > 5
+    assert len(lost) <= 1
+
+
 def test_what_is_told_again_counts_once(open_study: Open) -> None:
     past = [training(1), training(2), validation(3, 0.4)]
     with pytest.raises(Interrupted):

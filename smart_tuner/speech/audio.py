@@ -6,6 +6,7 @@ logarithm with a floor of 1e-5.
 
 import functools
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ MEL_VERSION = 1
 FLOOR = 1e-5
 CLIPPED = 0.999
 """Amplitude from which a sample counts as clipped."""
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 WAV_EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 
 Samples = NDArray[np.float32]
@@ -172,3 +174,13 @@ def header_seconds(path: Path) -> float | None:
         return float(soundfile.info(path).duration)
     except soundfile.LibsndfileError:
         return None
+
+
+def encoded(samples: Samples, rate: int) -> tuple[str, bytes]:
+    """Media type and content of a small file that browsers play: MP3, which all play, or at odd rates Vorbis."""
+    written = io.BytesIO()
+    if rate in MP3_RATES:
+        soundfile.write(written, samples, rate, format="MP3")
+        return "audio/mpeg", written.getvalue()
+    soundfile.write(written, samples, rate, format="OGG", subtype="VORBIS")
+    return "audio/ogg", written.getvalue()

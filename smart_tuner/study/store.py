@@ -137,6 +137,13 @@ def _changed(known: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     return "; ".join(sorted(line.strip() for line in before - after)) or "an earlier version's settings"
 
 
+def remember(study: optuna.Study, facts: Mapping[str, str]) -> None:
+    """Keep facts about the session that works on a study: the last session's stay."""
+    with translated():
+        for key, value in facts.items():
+            study.set_user_attr(key, value)
+
+
 def all_attributes(storage: str) -> dict[str, dict[str, Any]]:
     """The user_attrs of every study by name. Raises StorageError for a store that is not there or fails."""
     require_store(storage)

@@ -163,15 +163,18 @@ def rows(
     return [row(result, objectives, own, (links or {}).get(result.number, "")) for result in ordered]
 
 
-def shortened(table: Sequence[dict[str, str]], characters: int) -> list[dict[str, str]]:
+def shortened(
+    table: Sequence[dict[str, str]], characters: int, more: str = "and {number} more"
+) -> list[dict[str, str]]:
     """The first rows that fit into so many characters of Markdown, and a row that says how many are left out."""
     heads = dict.fromkeys(table[0], "") if table else {}
+    first = next(iter(heads), "")
     start = width({key: key for key in heads}) + width(dict.fromkeys(heads, "---"))
     ends = list(accumulate((width(one) for one in table), initial=start))[1:]
     if not ends or ends[-1] <= characters:
         return list(table)
-    kept = sum(end <= characters - width(heads | {"trial": f"and {len(table)} more"}) for end in ends)
-    return [*table[:kept], heads | {"trial": f"and {len(table) - kept} more"}]
+    kept = sum(end <= characters - width(heads | {first: more.format(number=len(table))}) for end in ends)
+    return [*table[:kept], heads | {first: more.format(number=len(table) - kept)}]
 
 
 def width(row: Mapping[str, str]) -> int:

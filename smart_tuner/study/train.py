@@ -24,7 +24,7 @@ from smart_tuner.study.record import (
     statuses,
 )
 from smart_tuner.study.results import Result
-from smart_tuner.study.store import Identity, open_study, translated
+from smart_tuner.study.store import Identity, open_study, remember, translated
 from smart_tuner.training import Trial
 
 OBJECTIVE = "validation.loss"
@@ -62,6 +62,10 @@ class TrainStudy:
     def results(self) -> list[Result]:
         """The finished trials, in order."""
         return [result_of(trial) for trial in self.study.get_trials(deepcopy=False, states=FINISHED)]
+
+    def remember(self, facts: Mapping[str, str]) -> None:
+        """Keep how and where this session works on the study."""
+        remember(self.study, facts)
 
     def statuses(self) -> dict[int, str]:
         """How each ended trial's run has to end in MLflow, by number."""

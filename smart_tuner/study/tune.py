@@ -17,11 +17,13 @@ from smart_tuner.study.comparison import hopeless
 from smart_tuner.study.record import READY, STAYS_OPEN, Record, is_ready, result_of, sentence_of, statuses
 from smart_tuner.study.results import Result
 from smart_tuner.study.samplers import MOST_INVALID, make_pruner, make_sampler, nothing_valid, quiet
-from smart_tuner.study.store import Identity, all_attributes, existing, open_study, translated
+from smart_tuner.study.store import Identity, all_attributes, existing, open_study, remember, translated
 from smart_tuner.training import Trial
 
 MOST_TOO_LARGE = 10
 """The same when all were out of memory: some spaces hold batches that this machine does not."""
+DOOMED = "doomed_at"
+"""Attribute: the rung at which the pruner said stop, whatever came of that."""
 MOST_FAILURES = 3
 """Different configurations that fail in a row before the study gives up: then it is not the configurations."""
 
@@ -74,6 +76,10 @@ class TuneStudy:
     def results(self) -> list[Result]:
         """The finished trials of this study, in order; what a warm start took over is not among them."""
         return self.agenda.results(self._trials())
+
+    def remember(self, facts: Mapping[str, str]) -> None:
+        """Keep how and where this session works on the study."""
+        remember(self.study, facts)
 
     def statuses(self) -> dict[int, str]:
         """How each ended trial's run has to end in MLflow, by number."""
@@ -241,7 +247,9 @@ class TuneStudy:
             record.report(value, rung)
         if not reached or record.verdict("audit") is not None:  # a doomed one is out of the competition
             return None
-        stop = record.live.should_prune()  # asked for all: this is how others come to be compared with them
+        stop = record.attributes.get(DOOMED) == reached[-1] or record.live.should_prune()  # asked for all trials: this
+        if stop:  # is how others come to be compared with them; and each once, as it does not say the same twice
+            record.write(**{DOOMED: reached[-1]})
         if not stop or record.attributes.get("protected") or progress.fraction >= 1:
             return None
         return hopeless(self.space, self._trials(), record.number, reached[-1], progress, value)

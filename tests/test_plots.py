@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_tuner import figures
+from smart_tuner.figures import plots
 
 DIAGONAL = np.kron(np.eye(20, dtype=np.float32), np.ones((3, 1), dtype=np.float32))
 """Attention weights (60 steps, 20 tokens)."""
@@ -20,25 +20,25 @@ def is_picture(picture: NDArray[np.uint8]) -> bool:
 
 
 def test_a_healthy_alignment_is_a_diagonal_from_below_left_to_above_right() -> None:
-    picture = figures.alignment(DIAGONAL, "clip-7", 50)
+    picture = plots.alignment(DIAGONAL, "clip-7", 50)
     assert is_picture(picture)
     rows, columns = bright(picture)
     plot = columns < 0.8 * picture.shape[1]  # without the colour bar
     assert np.corrcoef(rows[plot], columns[plot])[0, 1] < -0.95
-    reversed_rows, reversed_columns = bright(figures.alignment(DIAGONAL[::-1], "clip-7", 50))
+    reversed_rows, reversed_columns = bright(plots.alignment(DIAGONAL[::-1], "clip-7", 50))
     plot = reversed_columns < 0.8 * picture.shape[1]
     assert np.corrcoef(reversed_rows[plot], reversed_columns[plot])[0, 1] > 0.95
 
 
 def test_a_diffuse_attention_can_be_seen() -> None:
-    diffuse = figures.alignment(DIAGONAL * 0.05, "clip-7", 50)
+    diffuse = plots.alignment(DIAGONAL * 0.05, "clip-7", 50)
     assert (bright(diffuse)[1] < 0.7 * diffuse.shape[1]).any()  # left of the colour bar
 
 
 def test_target_and_prediction_are_drawn_one_above_the_other_in_the_same_colours() -> None:
     target = np.random.default_rng(0).normal(-5, 2, (80, 120)).astype(np.float32)
-    equal = figures.mel(target, target, "clip-7", 50)
-    faint = figures.mel(target, np.full_like(target, target.min()), "clip-7", 50)
+    equal = plots.mel(target, target, "clip-7", 50)
+    faint = plots.mel(target, np.full_like(target, target.min()), "clip-7", 50)
     assert is_picture(equal)
     assert equal.shape == faint.shape
     changed = np.nonzero((equal != faint).any(axis=(1, 2)))[0]
@@ -48,7 +48,7 @@ def test_target_and_prediction_are_drawn_one_above_the_other_in_the_same_colours
 def test_a_gate_is_drawn_where_its_probability_is() -> None:
     late, early = np.zeros(50, dtype=np.float32), np.ones(50, dtype=np.float32)
     late[-1] = 1
-    pictures = [figures.gate(one, "clip-7", 50) for one in (late, early)]
+    pictures = [plots.gate(one, "clip-7", 50) for one in (late, early)]
     assert all(is_picture(one) for one in pictures)
     heights = []
     for picture in pictures:
@@ -59,9 +59,7 @@ def test_a_gate_is_drawn_where_its_probability_is() -> None:
 
 
 def test_the_name_and_the_iteration_are_written_into_the_picture() -> None:
-    pictures = [
-        figures.gate(np.zeros(9, dtype=np.float32), name, step) for name, step in (("a", 1), ("b", 1), ("a", 2))
-    ]
+    pictures = [plots.gate(np.zeros(9, dtype=np.float32), name, step) for name, step in (("a", 1), ("b", 1), ("a", 2))]
     assert not np.array_equal(pictures[0], pictures[1])
     assert not np.array_equal(pictures[0], pictures[2])
 
@@ -76,7 +74,7 @@ RED, ORANGE, BLUE = (214, 39, 40), (255, 127, 14), (31, 119, 180)
 
 def test_a_stop_is_drawn_with_its_iteration_and_the_limit_of_each_metric() -> None:
     points = {"grad.norm": [(step, 2.0 + step) for step in range(1, 61)], "training.loss": [(1, 4.0), (60, 9.0)]}
-    picture = figures.series(points, {"grad.norm": 10.0}, 50, "exploding_gradients")
+    picture = plots.series(points, {"grad.norm": 10.0}, 50, "exploding_gradients")
     assert is_picture(picture)
     half = len(picture) // 2
     for part in (picture[:half], picture[half:]):
@@ -90,11 +88,11 @@ def test_a_stop_is_drawn_with_its_iteration_and_the_limit_of_each_metric() -> No
 def test_values_that_span_powers_of_ten_can_all_be_seen() -> None:
     points = [(step, 1e6 if step == 50 else float(step)) for step in range(1, 51)]
     heights = [
-        np.ptp(np.nonzero(coloured(figures.series({"grad.norm": one}, {}, 50, "t")[:, 100:400], *BLUE))[0])
+        np.ptp(np.nonzero(coloured(plots.series({"grad.norm": one}, {}, 50, "t")[:, 100:400], *BLUE))[0])
         for one in (points, points[:49])
     ]
     assert min(heights) > 60, "the first 49 are not pressed to the floor by the last"
 
 
 def test_a_metric_without_a_point_leaves_its_plot_empty() -> None:
-    assert is_picture(figures.series({"grad.norm": [], "training.loss": [(1, 4.0)]}, {"grad.norm": 10.0}, 1, "t"))
+    assert is_picture(plots.series({"grad.norm": [], "training.loss": [(1, 4.0)]}, {"grad.norm": 10.0}, 1, "t"))

@@ -1,0 +1,56 @@
+"""A report's view, put together from the evidence."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from smart_tuner import documents
+from smart_tuner.report import advice, answering, drawing, findings, guide, leaderboard, listening, stopped
+from smart_tuner.report.catalogue import Catalogue
+from smart_tuner.report.commands import Commands
+from smart_tuner.report.evidence import Archive, Evidence
+from smart_tuner.report.finalists import Finalists, finalists, judged
+from smart_tuner.report.view import View
+from smart_tuner.study.importance import importance
+
+UTTERANCES = "validation/utterances.json"
+"""Artefact of a trial: what each validation utterance came to."""
+
+
+def view(evidence: Evidence, archive: Archive, catalogue: Catalogue) -> View:
+    """All that a report shows of a study."""
+    chosen, commands = finalists(evidence), Commands(evidence)
+    series = drawing.series(evidence, chosen, archive)
+    verdicts = {run.name: guide.verdicts(run, series.get(run.name, {})) for run in evidence.runs}
+    weighed = importance(judged(evidence), evidence.space or {}, evidence.objectives[0].direction)
+    return View(
+        title=evidence.name,
+        kind=findings.kind(evidence),
+        status=findings.status(evidence),
+        notices=findings.notices(evidence),
+        answer=answering.answer(evidence, chosen, verdicts, archive),
+        commands=answering.commands(evidence, chosen, commands, archive),
+        columns=leaderboard.columns(evidence),
+        rows=leaderboard.rows(evidence, chosen, verdicts),
+        stops=stopped.stops(evidence, archive),
+        audit=stopped.audit_lines(evidence),
+        importance=advice.importance_lines(weighed, evidence.space or {}),
+        matters=drawing.matters(evidence, chosen, weighed, catalogue),
+        curves=drawing.curves(evidence, chosen, archive, catalogue),
+        pictures=drawing.pictures(chosen, archive),
+        listening=listening.listening(chosen, archive, evidence),
+        advice=advice.advice(evidence, chosen, weighed, verdicts, commands, utterances(chosen, archive)),
+        reproduction=findings.reproduction(evidence),
+        settings=evidence.settings,
+        space=documents.dump(dict(evidence.space)) if evidence.space else "",
+    )
+
+
+def utterances(chosen: Finalists, archive: Archive) -> dict[str, list[Mapping[str, Any]]]:
+    """What each finalist's validation utterances came to, by the run's name; without those that have no such file."""
+    found = {}
+    for run in chosen.heard:
+        file = archive.artefact(run.run_id, UTTERANCES) if run.run_id is not None else None
+        if file is not None:
+            found[run.name] = json.loads(file.read_text(encoding="utf-8"))
+    return found

@@ -1,0 +1,48 @@
+"""What to type next, made from the command line that the study was started with."""
+
+from smart_tuner import machine
+from smart_tuner.report.evidence import Evidence
+from smart_tuner.request import reworded
+
+NOT_TRAINED = ("space", "warm-start", "workers", "per-gpu", "timeout", "preset", "settings", "set", "budget")
+"""Options of a search that the command which trains its winner leaves out."""
+
+
+class Commands:
+    """Command lines for one study; each is empty when the study does not know how it was started."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+
+    def further(self, trials: int) -> str:
+        """Continue the study until it holds so many finished trials."""
+        return self._reworded(trials=str(trials), study=self.evidence.name)
+
+    def train(self, *, trials: int = 1) -> str:
+        """Train what a search found at full length, or a train study's settings with further seeds."""
+        if self.evidence.mode != "tune":
+            return self.further(trials)
+        fresh = {"from-study": self.evidence.name}
+        return self._reworded((*NOT_TRAINED, "study"), mode="train", trials=str(trials), **fresh)
+
+    def another(self, study: str, **changed: str) -> str:
+        """Begin another study like this one, with other values for some options, such as space="my.yaml"."""
+        return self._reworded(study=study, **changed)
+
+    def with_settings(self, study: str, assignments: str) -> str:
+        """Begin another study like this one with more settings, as "hparams.grad_clip_thresh=0.25"."""
+        begun = self.another(study)
+        return f"{begun} --set {assignments}" if begun else ""
+
+    def check(self) -> str:
+        """Look at the corpus."""
+        without = (*NOT_TRAINED[:5], "study", "trials", "from-study")
+        return self._reworded(without, mode="check")
+
+    def report(self) -> str:
+        """Write the report again."""
+        program = f"{machine.command('python3')} smart_tuner_main.py"
+        return f"{program} --mode report --study {self.evidence.name}"
+
+    def _reworded(self, without: tuple[str, ...] = (), /, **changed: str) -> str:
+        return reworded(self.evidence.command, without=without, **changed) if self.evidence.command else ""

@@ -1,0 +1,166 @@
+"""Joins what the study's storage and MLflow know of the same trials."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import cast, get_args
+
+from smart_tuner.errors import StorageError
+from smart_tuner.report.evidence import Evidence, Run, State
+from smart_tuner.space.space import Objective
+from smart_tuner.study import reading
+from smart_tuner.study.conclusions import name as trial_name
+from smart_tuner.study.reading import Facts
+from smart_tuner.study.results import Result
+from smart_tuner.tracking.reader import LoggedRun, Reader
+
+STATES: dict[str, State] = {
+    "RUNNING": "running",
+    "SCHEDULED": "running",
+    "FINISHED": "complete",
+    "FAILED": "failed",
+    "KILLED": "interrupted",
+}
+"""What a run's status in MLflow means when nothing else tells."""
+
+
+def gather(storage: str, uri: str | None, name: str | None) -> tuple[Evidence, Reader]:
+    """A study, the latest when none is named. Raises StorageError and TrackingError."""
+    facts = reading.read(storage, name or reading.latest(storage))
+    reader = Reader(uri)
+    parent = reader.study(facts.name)
+    runs = joined(facts, logged_runs(reader, facts, parent))
+    evidence = Evidence(
+        name=facts.name,
+        mode=facts.mode,
+        objectives=tuple(objective(*one) for one in facts.objectives),
+        runs=runs,
+        constraints=facts.constraints,
+        space=facts.space,
+        settings=facts.settings,
+        budget=facts.budget,
+        corpus=facts.corpus,
+        winner=facts.winner,
+        command=facts.command,
+        folder=facts.folder,
+        began=facts.began,
+        ended=facts.ended,
+        running=len(facts.open),
+        parent_id=parent.run_id if parent is not None else None,
+        parent_status=parent.status if parent is not None else "",
+        parent_link=parent.link if parent is not None else "",
+        gone=tuple(run.name for run in runs if run.run_id is None and not (reader.there and never_began(run))),
+    )
+    return evidence, reader
+
+
+def gather_runs(uri: str | None, condition: str) -> tuple[Evidence, Reader]:
+    """Runs that a filter finds in MLflow, the oldest first; the runs of studies themselves are none.
+
+    Raises StorageError when there is no store or no such run, SettingsError for a filter that MLflow does not take.
+    """
+    reader = Reader(uri)
+    if not reader.there:
+        raise StorageError(f"There is no tracking store {reader.shown}: nothing was logged there.")
+    logged = [one for one in reader.search(condition) if one.tags.get("study.role") != "parent"]
+    if not logged:
+        raise StorageError(f"No run in {reader.shown} fits the filter {condition!r}.")
+    runs = distinct([by_hand(one) for one in logged])
+    began = [one.began for one in logged if one.began is not None]
+    ended = [one.ended for one in logged if one.ended is not None]
+    evidence = Evidence(
+        name=condition,
+        mode="runs",
+        objectives=(Objective(),),
+        runs=runs,
+        budget=common(one.params.get("hparams.budget", "") for one in logged),
+        corpus=common(one.tags.get("dataset.digest", "") for one in logged),
+        began=min(began, default=None),
+        ended=max(ended, default=None),
+        running=sum(run.state == "running" for run in runs),
+    )
+    return evidence, reader
+
+
+def never_began(run: Run) -> bool:
+    """Whether a trial was refused before it had a run: its values were no valid settings."""
+    return run.result is not None and run.result.state == "failed" and run.result.utterances == 0
+
+
+def objective(metric: str, direction: str) -> Objective:
+    """An objective by its words."""
+    return Objective(metric=metric, direction="maximize" if direction == "maximize" else "minimize")
+
+
+def logged_runs(reader: Reader, facts: Facts, parent: LoggedRun | None) -> list[LoggedRun]:
+    """The runs nested in the study's; before them, when trials have none there, what else names the study.
+
+    Those are below a parent that was deleted, or in the experiment of an earlier session.
+    """
+    nested = reader.trials(parent.run_id) if parent is not None else []
+    known = {result.number for result in facts.results} | facts.open.keys()
+    if known <= {number_of(one) for one in nested}:
+        return nested
+    seen = {one.run_id for one in nested}
+    others = [one for one in reader.named(facts.name) if one.tags.get("study.role") != "parent"]
+    return [one for one in others if one.run_id not in seen] + nested
+
+
+def joined(facts: Facts, logged: Sequence[LoggedRun]) -> tuple[Run, ...]:
+    """Trials by number, then runs logged by hand; of several runs of one trial the last in the list counts."""
+    numbered = {number: one for one in logged if (number := number_of(one)) is not None}
+    results = {result.number: result for result in facts.results}
+    trials = [
+        trial(number, results.get(number), numbered.get(number), is_open=number in facts.open)
+        for number in sorted({*results, *facts.open, *numbered})
+    ]
+    return distinct([*trials, *(by_hand(one) for one in logged if number_of(one) is None)])
+
+
+def trial(number: int, result: Result | None, logged: LoggedRun | None, *, is_open: bool) -> Run:
+    """A trial that at least one of the stores knows."""
+    run = by_hand(logged) if logged is not None else Run(name="", state="running" if is_open else "unknown")
+    if result is not None:
+        state: State = result.state
+    elif is_open:
+        state = "running" if run.state in ("running", "unknown") else "interrupted"
+    else:
+        state = run.state
+    return replace(run, name=trial_name(number), number=number, result=result, state=state)
+
+
+def by_hand(logged: LoggedRun) -> Run:
+    """A run by what MLflow alone says of it."""
+    told = logged.tags.get("trial.state", "")
+    return Run(
+        name=logged.name,
+        state=cast(State, told) if told in get_args(State) else STATES.get(logged.status, "unknown"),
+        run_id=logged.run_id,
+        link=logged.link,
+        metrics=logged.metrics,
+        params=logged.params,
+        tags=logged.tags,
+    )
+
+
+def number_of(logged: LoggedRun) -> int | None:
+    """The trial's number; None for a run that was logged by hand."""
+    number = logged.tags.get("trial.number", "")
+    return int(number) if number.isdecimal() else None
+
+
+def distinct(runs: Sequence[Run]) -> tuple[Run, ...]:
+    """The runs with names of their own: of several with one name, those without a number get their id's beginning."""
+    count = Counter(run.name for run in runs)
+    return tuple(
+        replace(run, name=f"{run.name} ({run.run_id[:8]})")
+        if count[run.name] > 1 and run.number is None and run.run_id is not None
+        else run
+        for run in runs
+    )
+
+
+def common(values: Iterable[str]) -> str:
+    """What all say; empty when they differ."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else ""

@@ -1,0 +1,212 @@
+"""--mode report as a person uses it: after a search, without one, side by side, with bad input."""
+
+import dataclasses
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import optuna
+import pytest
+from mlflow.tracking import MlflowClient
+
+from tests import small, spaces
+from tests.program import content, invoke, runs, sentence, working_folder
+from tests.test_tune_cli import HERE, RATE, REST, sick_when_guided
+
+REPORT = ("--mode", "report")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    yield
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # it is one for the process
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder in which a search of six trials has ended."""
+    folder = working_folder(tmp_path_factory.mktemp("report") / "work")
+    (folder / "small.yaml").write_text(sick_when_guided().to_yaml())
+    spaces.write(folder, (RATE, spaces.GUIDED), REST)
+    small.tracking_store(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        found = invoke(*HERE, "--trials", "6", "--study", "night")
+        assert found.exit_code == 0, found.exception or found.output
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    return folder
+
+
+@pytest.fixture
+def folder(searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it to report on; its artefacts stay where they were."""
+    copied = shutil.copytree(searched, tmp_path / "work", ignore=shutil.ignore_patterns("mlruns", "smart_tuner_files"))
+    monkeypatch.chdir(copied)
+    return Path(copied)
+
+
+def test_a_search_becomes_a_page_a_text_and_the_description_of_its_run(folder: Path) -> None:
+    found = invoke(*REPORT, "--format", "html,md,json")
+    assert found.exit_code == 0, found.exception or found.output
+    files = sorted((folder / "smart_tuner_files" / "reports" / "night").iterdir())
+    assert [file.name for file in files] == ["report.html", "report.json", "report.md"]
+    client, parent, nested = runs(folder)
+    page, text = files[0].read_text(), files[2].read_text()
+    for run in nested:
+        assert run.data.tags["mlflow.runName"] in page
+        assert run.info.run_id in page
+        assert run.info.run_id in text
+    stored = [file.path for file in client.list_artifacts(parent.info.run_id, "report")]
+    assert stored == ["report/report.html", "report/report.json", "report/report.md"]
+    note = parent.data.tags["mlflow.note.content"]
+    assert all(run.info.run_id in note for run in nested)
+    assert parent.info.status == "FINISHED"
+    assert json.loads(files[1].read_text())["title"] == "night"
+
+
+def test_its_numbers_are_the_studys(folder: Path) -> None:
+    assert invoke(*REPORT, "--format", "json").exit_code == 0
+    told = json.loads((folder / "smart_tuner_files/reports/night/report.json").read_text())
+    study = optuna.load_study(study_name="night", storage=f"sqlite:///{folder}/smart_tuner.db")
+    best = min(
+        trial.value
+        for trial in study.trials
+        if trial.state is optuna.trial.TrialState.COMPLETE and "confirms" not in trial.user_attrs
+    )
+    assert told["rows"][0]["metrics"]["validation.loss"] == best
+    assert f"{best:.4f}" in told["answer"][0]["text"]
+    stopped = [trial for trial in study.trials if "stop.rule" in trial.user_attrs]
+    assert stopped
+    assert sum(len(one["names"]) for one in told["stops"]) == len(stopped)
+    assert {one["rule"] for one in told["stops"]} == {trial.user_attrs["stop.rule"] for trial in stopped}
+
+
+def test_the_page_asks_the_network_for_nothing(folder: Path) -> None:
+    assert invoke(*REPORT, "--format", "html").exit_code == 0
+    page = (folder / "smart_tuner_files/reports/night/report.html").read_text()
+    assert "<script" not in page
+    loaded = re.findall(
+        r"""(?:src|srcset|poster|data)\s*=\s*["'](?!data:)[^"']*|url\((?!["']?data:|#)[^)]*|@import""", page
+    )
+    assert loaded == []
+    assert not re.findall(r"<link(?![^>]*href=[\"']data:)", page)
+
+
+def test_it_speaks_russian(folder: Path) -> None:
+    found = invoke(*REPORT, "--lang", "ru", "--format", "md")
+    assert found.exit_code == 0, found.exception or found.output
+    text = (folder / "smart_tuner_files/reports/night/report.md").read_text()
+    assert len(re.findall("[а-яё]", text)) > 1000
+    assert "Отчёт" in found.output
+
+
+def test_two_searches_side_by_side_change_nothing(folder: Path) -> None:
+    found = invoke(*REPORT, "--compare", "night", "params.`hparams.use_guided_attn` = 'True'")
+    assert found.exit_code == 0, found.exception or found.output
+    (made,) = (folder / "smart_tuner_files" / "reports").iterdir()
+    assert made.name.startswith("night-vs-params")
+    client, parent, _ = runs(folder)
+    assert client.list_artifacts(parent.info.run_id, "report") == []
+
+
+def test_reporting_twice_gives_the_same_page(folder: Path) -> None:
+    file = folder / "smart_tuner_files/reports/night/report.html"
+    pages = [invoke(*REPORT).exit_code == 0 and file.read_text() for _ in range(2)]
+    assert pages[0]
+    assert pages[0] == pages[1]
+
+
+def test_a_study_whose_runs_are_gone_is_told_from_what_is_left(folder: Path) -> None:
+    _, parent, nested = runs(folder)
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    for run in (parent, *nested[:2]):
+        client.delete_run(run.info.run_id)
+    found = invoke(*REPORT, "--format", "html,md")
+    assert found.exit_code == 0, found.exception or found.output
+    text = (folder / "smart_tuner_files/reports/night/report.md").read_text()
+    assert nested[0].info.run_id not in text
+    assert nested[2].info.run_id in text
+    assert "trial-0000" in text
+
+
+def test_without_mlflows_store_nothing_is_made(folder: Path) -> None:
+    (folder / "mlflow.db").unlink()
+    found = invoke(*REPORT)
+    assert found.exit_code == 0, found.exception or found.output
+    assert not (folder / "mlflow.db").exists()
+
+
+def test_artefacts_that_are_gone_leave_a_report_without_pictures(folder: Path, searched: Path) -> None:
+    away = searched / "mlruns-away"
+    (searched / "mlruns").rename(away)
+    try:
+        found = invoke(*REPORT, "--format", "html")
+    finally:
+        shutil.rmtree(searched / "mlruns", ignore_errors=True)  # the report that was published
+        away.rename(searched / "mlruns")
+    assert found.exit_code == 0, found.exception or found.output
+    page = (folder / "smart_tuner_files/reports/night/report.html").read_text()
+    assert "data:image/png" not in page
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (("--study", "day"), r"no study 'day'.*night"),
+        (("--compare", "night", "day"), r"no study 'day'.*night"),
+        (("--compare", "night", "params.x ~ 3"), r"params\.x ~ 3|filter"),
+        (("--format", "pdf"), r"--format takes html, md, json.*'pdf'"),
+        (("--study", "night", "--compare", "night", "night"), r"--study and --compare"),
+        (("--data", "beeps"), r"--data is for train, tune and check.*--mode report"),
+        (("--trials", "5"), r"--trials is for train, tune and check.*--mode report"),
+        (("--storage", "sqlite:///none.db"), r"none\.db.*does not exist"),
+        (("--output", "small.yaml"), r"small\.yaml.*cannot be written"),
+    ],
+)
+def test_bad_input_is_one_sentence(folder: Path, words: tuple[str, ...], wanted: str) -> None:
+    before = content(folder)
+    found = invoke(*REPORT, *words)
+    assert found.exit_code == 2, found.output
+    assert re.search(wanted, sentence(found)), sentence(found)
+    assert content(folder) == before
+
+
+@pytest.mark.parametrize("words", [("--lang", "ru"), ("--format", "md"), ("--compare", "a", "b")])
+def test_what_is_for_reports_is_refused_elsewhere(folder: Path, words: tuple[str, ...]) -> None:
+    before = content(folder)
+    found = invoke(*HERE, *words)
+    assert found.exit_code == 2
+    assert sentence(found) == f"{words[0]} is for --mode report; received it with --mode tune."
+    assert content(folder) == before
+
+
+def test_a_folder_without_any_study_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = invoke(*REPORT)
+    assert found.exit_code == 2
+    assert "does not exist yet" in sentence(found)
+    assert content(tmp_path) == {}
+
+
+def test_a_study_of_another_program_is_no_study_of_ours(folder: Path) -> None:
+    optuna.create_study(storage=f"sqlite:///{folder}/smart_tuner.db", study_name="alien")
+    found = invoke(*REPORT, "--study", "alien")
+    assert found.exit_code == 2
+    assert "alien" in sentence(found)
+
+
+def test_a_train_study_is_reported_on_and_is_the_latest(folder: Path) -> None:
+    settings = dataclasses.replace(small.beep_settings(budget="4it", validation_freq=2))
+    (folder / "train.yaml").write_text(settings.to_yaml())
+    train = ("--mode", "train", "--data", "beeps", "--settings", "train.yaml", "--device", "cpu")
+    assert invoke(*train, "--trials", "2", "--study", "day").exit_code == 0
+    found = invoke(*REPORT)
+    assert found.exit_code == 0, found.exception or found.output
+    assert (folder / "smart_tuner_files/reports/day/report.html").exists()
+    assert "2" in found.output
