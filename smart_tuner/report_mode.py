@@ -8,7 +8,7 @@ from smart_tuner.console import Console
 from smart_tuner.errors import SettingsError
 from smart_tuner.report import build, pages
 from smart_tuner.report.catalogue import Catalogue, Language, said
-from smart_tuner.report.evidence import Archive, Evidence
+from smart_tuner.report.evidence import Evidence
 from smart_tuner.report.gathering import gather, gather_runs
 from smart_tuner.report.note import note
 from smart_tuner.report.view import View
@@ -38,17 +38,19 @@ class Asked:
             raise SettingsError(f"--format takes {', '.join(WRITERS)}, or several of them; received {self.formats!r}.")
         if self.study is not None and self.compare is not None:
             raise SettingsError("--study and --compare both say what to report on; give one of them.")
+        if self.compare is not None and self.compare[0] == self.compare[1]:
+            raise SettingsError(f"--compare takes two different studies; received {self.compare[0]} twice.")
 
 
 def run(asked: Asked, console: Console) -> int:
     """Write the report. The exit code: 0 also when the study holds nothing to praise, for the report says so."""
     catalogue = Catalogue(asked.language)
     sources = [source(asked, name) for name in asked.compare or (asked.study,)]
-    views = [build.view(evidence, archive, catalogue) for evidence, archive in sources]
+    views = [seen(evidence, reader, catalogue) for evidence, reader in sources]
     shown = replace(views[0], others=tuple(views[1:]))
     folder = asked.output / "reports" / "-vs-".join(filed(view.title) for view in views)
     files = write(shown, catalogue, folder, asked.formats.split(","))
-    published = asked.compare is None and publish(asked, sources[0][0], shown, catalogue, files)
+    published = asked.compare is None and publish(*sources[0], shown, catalogue, files)
     pages.terminal(shown, catalogue, console)
     console.say(catalogue(said("mode.written")), ", ".join(map(str, files)))
     if published:
@@ -56,7 +58,13 @@ def run(asked: Asked, console: Console) -> int:
     return 0
 
 
-def source(asked: Asked, name: str | None) -> tuple[Evidence, Archive]:
+def seen(evidence: Evidence, reader: Reader, catalogue: Catalogue) -> View:
+    """A study's view, with what could not be read among its notices."""
+    view = build.view(evidence, reader, catalogue)
+    return replace(view, notices=(*view.notices, *(said("mode.unread", reason=reason) for reason in reader.unread)))
+
+
+def source(asked: Asked, name: str | None) -> tuple[Evidence, Reader]:
     """What is known of a study, or of the runs that a filter of MLflow finds: that has an operator in it."""
     if name is not None and any(sign in name for sign in "=<>'\" "):
         return gather_runs(asked.tracking_uri, name)
@@ -80,10 +88,10 @@ def write(view: View, catalogue: Catalogue, folder: Path, formats: list[str]) ->
     return files
 
 
-def publish(asked: Asked, evidence: Evidence, view: View, catalogue: Catalogue, files: list[Path]) -> bool:
+def publish(evidence: Evidence, reader: Reader, view: View, catalogue: Catalogue, files: list[Path]) -> bool:
     """Store the report in the study's own run, whose description becomes the summary. False without such a run."""
     if evidence.parent_id is None:
         return False
     summary = note(view, catalogue, NOTE_CHARACTERS)
-    Reader(asked.tracking_uri).publish(evidence.parent_id, summary, files)
+    reader.publish(evidence.parent_id, summary, files)
     return True

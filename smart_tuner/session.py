@@ -35,6 +35,10 @@ LOCK_SECONDS = 10
 class Study(loop.Plan, Protocol):
     """What the modes need of a study."""
 
+    def results(self) -> list[Result]:
+        """The finished trials."""
+        ...
+
     def statuses(self) -> dict[int, str]:
         """MLflow's status of each trial that has ended."""
         ...
@@ -156,7 +160,7 @@ def open_stores(request: Request, make_study: Callable[[], S]) -> tuple[S, Track
         return make_study(), Tracker(request.tracking_uri, request.experiment)
 
 
-def conduct(session: Session, plan: loop.Plan, deadline: float | None = None) -> None:
+def conduct(session: Session, plan: Study, deadline: float | None = None) -> None:
     """Run the plan's trials until they are done. Raises Interrupted when the user or the clock ends trials earlier."""
     dataset = dataset_of(session.request, session.examples)
     workers = session.workers()
@@ -164,6 +168,9 @@ def conduct(session: Session, plan: loop.Plan, deadline: float | None = None) ->
     try:
         with closing(experiment), closing(loop.run(plan, experiment, deadline)) as events:
             follow(events, session.console)
+        done = sum(not result.confirms for result in plan.results())
+        if deadline is not None and time.monotonic() >= deadline and done < session.request.trials:
+            raise Interrupted("The time is up.", step=0, kind="budget")  # between two trials, or before the first
     except Interrupted as verdict:
         session.console.say("Stopped", str(verdict))
         session.console.say("Continue", session.request.again(study=session.name))

@@ -248,6 +248,29 @@ def from_dict(values: Mapping[str, Mapping[str, Any]]) -> Settings:
         raise SettingsError(str(problem)) from problem
 
 
+def differences(before: Settings, after: Settings) -> dict[str, Any]:
+    """What differs, by section.name; the seed is each trial's own."""
+    old, new = asdict(before), asdict(after)
+    return {
+        f"{section}.{name}": value
+        for section, values in new.items()
+        for name, value in values.items()
+        if value != old[section][name] and name != "seed"
+    }
+
+
+def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """Settings with other values, by section.name. Raises SettingsError."""
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = value
+    replaced = {
+        section: dataclasses.replace(getattr(settings, section), **given) for section, given in sections.items()
+    }
+    return dataclasses.replace(settings, **replaced)
+
+
 def read_yaml(file: Path) -> dict[str, Any]:
     """The top-level mapping of a YAML file."""
     loaded = documents.read(file, "settings file").content

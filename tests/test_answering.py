@@ -162,7 +162,9 @@ def test_chosen_runs_have_neither_gain_nor_cost() -> None:
     assert lines["Best"] == "mine: validation.loss 0.4000."
     assert lines["Gain"] == "Unknown: runs without a study have no baseline and no reruns."
     assert lines["Cost"] == "Unknown: the time of runs without a study is not recorded (runs: 2)."
-    assert told(study([], runs[1], mode="runs"))["Best"] == "None: no run has logged validation.loss."
+    assert (
+        told(study([], runs[1], mode="runs"))["Best"] == "None: no run that came to its end has logged validation.loss."
+    )
 
 
 def test_health_tells_what_is_not_good_with_its_number_the_worst_first() -> None:

@@ -1,6 +1,7 @@
 """Trials from start to end, with runs written by hand: how each ending is told to the tracker and to the study."""
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -575,6 +576,8 @@ def test_the_end_leaves_speech_and_the_best_checkpoint(tmp_path: Path) -> None:
         f"audio/000006-{kind}-{shown}" for kind in ("target", "teacher-forced", "free-running")
     }
     assert stored["checkpoint/best.pt"] == (session.folder / checkpoint.BEST).read_bytes()
+    listed = json.loads(str(stored["validation/utterances.json"]))
+    assert shown.removesuffix(".wav") in {row["name"] for row in listed}
     for name in (name for name in stored if name.startswith("audio/")):
         samples, rate = soundfile.read(session.folder / name)
         assert (rate, np.abs(samples).max()) == (22050, pytest.approx(0.9, abs=0.01))
@@ -585,7 +588,7 @@ def test_without_extras_there_is_neither_speech_nor_a_checkpoint(tmp_path: Path,
     session = Session(tmp_path, extras)
     session.start(budget="1it")
     session.follow()
-    assert not [name for name in session.run.artefacts if name.startswith(("audio/", "checkpoint/"))]
+    assert not [name for name in session.run.artefacts if name.startswith(("audio/", "checkpoint/", "validation/"))]
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 30])

@@ -230,5 +230,9 @@ def test_training_needs_torch_numpy_and_yaml_alone() -> None:
     run(LEAN, ",".join(sorted(blocked)))
 
 
+def test_a_report_needs_no_torch() -> None:
+    run("import sys, smart_tuner.report_mode; assert 'torch' not in sys.modules")
+
+
 def test_a_settings_file_is_read_without_torch() -> None:
     run("import sys, smart_tuner.settings; assert not {'torch', 'numpy', 'mlflow', 'optuna'} & set(sys.modules)")

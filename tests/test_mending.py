@@ -165,6 +165,14 @@ def test_without_a_comparison_the_pruner_compares_later() -> None:
     assert found.what.facts["pruner"] == "{name: median, warmup: 100ep}"
 
 
+@pytest.mark.parametrize(
+    ("warmup", "budget", "expected"),
+    [("800utt", "2400utt", "1600utt"), ("800utt", "1600utt", ""), (None, "2400utt", "480utt"), ("5ep", "", "")],
+)
+def test_a_later_comparison_leaves_time_to_the_end(warmup: str | None, budget: str, expected: str) -> None:
+    assert mending.later(warmup, budget) == expected
+
+
 def test_a_health_rule_that_doomed_a_good_trial_gets_more_patience() -> None:
     found = spoken(mending.wrong_stops(case([result(0), audited(0.4, "validation_rising", "health")])))
     assert found.what.facts["changes"] == ["health.rising_validations=16"]
@@ -174,6 +182,11 @@ def test_a_health_rule_that_doomed_a_good_trial_gets_more_patience() -> None:
 def test_right_stops_loosen_nothing() -> None:
     assert mending.wrong_stops(case([result(0), audited(0.6)])) is None
     assert mending.wrong_stops(case([])) is None
+
+
+def test_a_batch_size_is_known_from_the_study_when_the_run_is_gone() -> None:
+    gone = Run(name="trial-0001", state="complete", result=sized(1, 32))
+    assert (mending.size_of(gone), mending.size_of(Run(name="mine"))) == (32, 0)
 
 
 def test_a_fault_that_only_mlflow_knows_is_told() -> None:

@@ -12,6 +12,7 @@ import pytest
 from mlflow.entities import FileInfo, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy import event
 
 from smart_tuner.errors import SettingsError, StorageError, TrackingError
 from smart_tuner.tracking import reader
@@ -218,6 +219,19 @@ def test_a_history_has_each_iteration_once_as_it_was_logged_last(found: Reader, 
     points(client, run_id, "y", {5: 5.0})
     points(client, other, "x", {6: 6.0})
     assert found.history(run_id, "x") == [(1, 1.0), (2, 2.5), (3, 3.0), (4, 4.5)]
+
+
+def test_a_history_is_looked_up_by_its_run(uri: str, client: MlflowClient, log: Log, tmp_path: Path) -> None:
+    """Else it takes the longer, the more other runs there are."""
+    run_id, asked = log(), list[str]()
+    points(client, run_id, "x", {-1: 1.0, 1: 2.0})
+    found = Reader(uri)
+    assert found._database is not None
+    event.listen(found._database, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    assert found.history(run_id, "x") == [(-1, 1.0), (1, 2.0)]
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        plan = database.execute(f"EXPLAIN QUERY PLAN {asked[-1]}", (run_id, "x", *reader.STEPS)).fetchall()
+    assert "index_metrics_run_uuid_key_step (run_uuid=? AND key=?" in plan[0][3]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -16,7 +16,7 @@ from smart_tuner.health.watch import Finding
 from smart_tuner.journal import Entry
 from smart_tuner.progress import Progress
 from smart_tuner.settings import Settings, Tracking
-from smart_tuner.training import Answer, Ended, Event, Opening, Shown, Spoken, Trial
+from smart_tuner.training import Answer, Ended, Event, Listed, Opening, Shown, Spoken, Trial
 from tests import small
 
 PRUNED = TrialStopped("Worse than its neighbours.", rule="asha", step=3, observed={}, kind="pruner")
@@ -130,6 +130,23 @@ def test_nothing_is_spoken_or_shown_twice_when_the_budget_ends_with_a_validation
 def test_without_extras_nothing_is_spoken(tmp_path: Path) -> None:
     quiet = dataclasses.replace(small.settings(budget="1it"), tracking=Tracking(enhanced="false"))
     assert not [event for event in told(train(tmp_path, given=trial(quiet))) if isinstance(event, Spoken)]
+
+
+def test_in_the_end_each_validation_utterance_is_listed(tmp_path: Path) -> None:
+    events = told(train(tmp_path))
+    (listed,) = [event for event in events if isinstance(event, Listed)]
+    examples = small.trainer(tmp_path / "again").validation.examples
+    assert {row["name"] for row in listed.rows} == {example.name for example in examples}
+    tokens = {example.name: len(example.tokens) for example in examples}
+    assert all(row["tokens"] == tokens[str(row["name"])] for row in listed.rows)
+    last = progress(events)[-1]
+    losses = [float(row["loss"]) for row in listed.rows]
+    assert sum(losses) / len(losses) == pytest.approx(last.metrics["validation.loss"])
+
+
+def test_a_stopped_training_lists_nothing(tmp_path: Path) -> None:
+    events = told(train(tmp_path, Says(PRUNED, "validation", 3)), TrialStopped)
+    assert not [event for event in events if isinstance(event, Listed)]
 
 
 # what is obeyed

@@ -351,7 +351,7 @@ def test_a_search_without_time_for_a_trial_says_so(stores: Path) -> None:
     cut = invoke(*HERE, *PLAIN, "--trials", "3", "--study", "beeps", "--timeout", "0.001s")
     assert cut.exit_code == 1, cut.output
     assert "The time is up: 0 of 3 trial(s) finished; the same command goes on." in cut.stdout
-    assert runs(stores)[1].info.status == "FINISHED"
+    assert runs(stores)[1].info.status == "KILLED"
 
 
 @pytest.mark.slow
@@ -360,11 +360,13 @@ def test_a_search_whose_time_is_up_ends_with_what_there_is_and_goes_on(stores: P
     cut = invoke(*command, "--timeout", "1s")
     assert cut.exit_code in (0, 1), cut.output
     assert cut.stderr == ""
-    assert runs(stores)[1].info.status == "FINISHED"
+    assert "Continue" in cut.output
+    assert runs(stores)[1].info.status == "KILLED"
     assert "RUNNING" not in {run.info.status for run in runs(stores)[2]}
     again = invoke(*command)
     assert again.exit_code == 0, again.output
     check_ledgers_agree(stores, 3)
+    assert runs(stores)[1].info.status == "FINISHED"
 
 
 # a dry run

@@ -1,1 +1,1 @@
-"""Pictures; only these files import matplotlib. plots.py: of a training, charts.py: of a study."""
+"""Pictures; only these files import matplotlib. plots.py: of a training; charts.py, scales.py, svg.py: of a study."""

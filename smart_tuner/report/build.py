@@ -1,16 +1,16 @@
 """A report's view, put together from the evidence."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smart_tuner import documents
 from smart_tuner.report import advice, answering, drawing, findings, guide, leaderboard, listening, stopped
-from smart_tuner.report.catalogue import Catalogue
+from smart_tuner.report.catalogue import Catalogue, Said, said
 from smart_tuner.report.commands import Commands
 from smart_tuner.report.evidence import Archive, Evidence
 from smart_tuner.report.finalists import Finalists, finalists, judged
-from smart_tuner.report.view import View
+from smart_tuner.report.view import Picture, View
 from smart_tuner.study.importance import importance
 
 UTTERANCES = "validation/utterances.json"
@@ -22,12 +22,13 @@ def view(evidence: Evidence, archive: Archive, catalogue: Catalogue) -> View:
     chosen, commands = finalists(evidence), Commands(evidence)
     series = drawing.series(evidence, chosen, archive)
     verdicts = {run.name: guide.verdicts(run, series.get(run.name, {})) for run in evidence.runs}
+    pictures = drawing.pictures(chosen, archive)
     weighed = importance(judged(evidence), evidence.space or {}, evidence.objectives[0].direction)
     return View(
         title=evidence.name,
         kind=findings.kind(evidence),
         status=findings.status(evidence),
-        notices=findings.notices(evidence),
+        notices=(*findings.notices(evidence), *without(pictures, chosen)),
         answer=answering.answer(evidence, chosen, verdicts, archive),
         commands=answering.commands(evidence, chosen, commands, archive),
         columns=leaderboard.columns(evidence),
@@ -37,13 +38,19 @@ def view(evidence: Evidence, archive: Archive, catalogue: Catalogue) -> View:
         importance=advice.importance_lines(weighed, evidence.space or {}),
         matters=drawing.matters(evidence, chosen, weighed, catalogue),
         curves=drawing.curves(evidence, chosen, archive, catalogue),
-        pictures=drawing.pictures(chosen, archive),
+        pictures=pictures,
         listening=listening.listening(chosen, archive, evidence),
         advice=advice.advice(evidence, chosen, weighed, verdicts, commands, utterances(chosen, archive)),
         reproduction=findings.reproduction(evidence),
         settings=evidence.settings,
         space=documents.dump(dict(evidence.space)) if evidence.space else "",
     )
+
+
+def without(pictures: Sequence[Picture], chosen: Finalists) -> tuple[Said, ...]:
+    """A notice when runs are there and their plots are not."""
+    runs = [run for run in (chosen.best, chosen.worst) if run is not None and run.run_id is not None]
+    return (said("mode.no_plots", names=[run.name for run in runs]),) if runs and not pictures else ()
 
 
 def utterances(chosen: Finalists, archive: Archive) -> dict[str, list[Mapping[str, Any]]]:

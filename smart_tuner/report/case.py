@@ -14,13 +14,12 @@ from smart_tuner.report.commands import Commands
 from smart_tuner.report.evidence import Evidence, Run
 from smart_tuner.report.finalists import Finalists
 from smart_tuner.report.view import Verdict
-from smart_tuner.settings import Settings
+from smart_tuner.settings import Settings, changed
 from smart_tuner.space.linter import TRIALS_PER_DIMENSION
 from smart_tuner.space.space import Parameter
 from smart_tuner.study.conclusions import searched
 from smart_tuner.study.importance import Importance, parameters
 from smart_tuner.study.results import Result
-from smart_tuner.study.train import changed
 
 LONGEST_NAME = 100
 """Characters of a study's name."""

@@ -8,17 +8,16 @@ from typing import Any
 from smart_tuner.budget import Budget
 from smart_tuner.health.history import FOCUS, GATE_MEAN, GATE_STD, GUIDE, NORM, SCORE, SPREAD
 from smart_tuner.health.repairs import repair
-from smart_tuner.report.case import Case, assigned, counted, doubled, plain
+from smart_tuner.report.case import Case, assigned, counted, plain
 from smart_tuner.report.catalogue import Said, said
 from smart_tuner.report.evidence import Run
 from smart_tuner.report.ranges import extremes, shifted, span
 from smart_tuner.report.suspects import OFF_DIAGONAL
 from smart_tuner.report.view import Advice, Verdict
-from smart_tuner.settings import Settings
+from smart_tuner.settings import Settings, differences
 from smart_tuner.study.audit import Audit, audit
 from smart_tuner.study.conclusions import name as named
 from smart_tuner.study.results import Result
-from smart_tuner.study.train import differences
 
 BATCH = "hparams.batch_size"
 FEW = 3
@@ -47,8 +46,8 @@ LOOSENED = {
 
 def memory(case: Case) -> Advice | None:
     """Batch sizes for which the memory did not suffice, and that no trial got through with."""
-    fits = [int(run.batch) for run in case.evidence.runs if run.state == "complete" and run.batch is not None]
-    full = [int(run.batch) for run in case.failed if "no memory left" in reason(run) and run.batch is not None]
+    fits = [batch for run in case.evidence.runs if run.state == "complete" and (batch := size_of(run))]
+    full = [batch for run in case.failed if "no memory left" in reason(run) and (batch := size_of(run))]
     full = [size for size in full if size > max(fits, default=0)]
     if not full:
         return None
@@ -76,6 +75,12 @@ def faults(case: Case) -> Advice | None:
     [(sentence, count)] = Counter(broken).most_common(1)
     because = said("advice.faults_why", failed=len(broken), count=count, sentence=sentence[:200] or "–")
     return Advice(what=said("advice.faults"), because=because, command=case.commands.check())
+
+
+def size_of(run: Run) -> int:
+    """A trial's batch size; 0 when neither store knows it."""
+    searched = run.result.values.get(BATCH, 0) if run.result is not None else 0
+    return int(run.batch if run.batch is not None else searched)
 
 
 def reason(run: Run) -> str:
@@ -262,10 +267,15 @@ def looser(case: Case, found: Audit) -> str:
         return f"{{name: percentile, percentile: {percent(keep)}}}"
     if name == "patient":
         return f"{{name: patient, patience: {2 * pruner.get('patience', 2)}}}"
-    return f"{{name: {name}, warmup: {later(case, pruner.get('warmup'))}}}"
+    warmup = later(pruner.get("warmup"), case.evidence.budget)
+    return f"{{name: {name}, warmup: {warmup}}}" if warmup else "none"
 
 
-def later(case: Case, warmup: str | None) -> str:
-    """Twice a pruner's warm-up, which is a tenth of the budget when the space does not say it."""
-    budget = Budget.parse(case.evidence.budget) if warmup is None else Budget.parse(warmup)
-    return doubled(warmup) if warmup is not None else f"{math.ceil(budget.amount / 5)}{budget.unit}"
+def later(warmup: str | None, budget: str) -> str:
+    """Twice a pruner's warm-up, a tenth of the budget when the space is silent; empty when no time would be left."""
+    if not budget:
+        return ""
+    whole = Budget.parse(budget)
+    first = Budget.parse(warmup) if warmup else Budget(math.ceil(whole.amount / 10), whole.unit)
+    left = first.unit != whole.unit or 2 * first.amount < whole.amount
+    return f"{2 * first.amount:.0f}{first.unit}" if left else ""

@@ -63,8 +63,9 @@ def rule_of(run: Run) -> Rule | None:
 
 
 def stop(rule: Rule, runs: Sequence[Run], archive: Archive | None) -> Stop:
-    """A rule's trials; its example is the first whose deciding plot is there."""
-    drawn = next(((run, uri) for run in runs if (uri := plot(run, archive))), None)
+    """A rule's trials; its example is the one with a deciding plot that was trained longest: its curve shows most."""
+    longest = sorted(runs, key=lambda run: -run.metrics.get("iteration", 0.0))
+    drawn = next(((run, uri) for run in longest if (uri := plot(run, archive))), None)
     example = drawn[0] if drawn is not None else runs[0]
     told = example.result.reason if example.result is not None else example.tags.get("stop.reason", "")
     title = said("findings.stop_plot", name=example.name, rule=rule[1])

@@ -1,9 +1,7 @@
 """A study of known hyperparameters: the given ones, then replicates, or repairs of what was stopped."""
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from smart_tuner.errors import TrialStopped
 from smart_tuner.health.repairs import Repair
 from smart_tuner.health.watch import Finding
 from smart_tuner.progress import Progress
-from smart_tuner.settings import Settings
+from smart_tuner.settings import Settings, changed, differences
 from smart_tuner.study.record import (
     FINISHED,
     STAYS_OPEN,
@@ -205,26 +203,3 @@ def plan_of(trial: FrozenTrial) -> dict[str, Any]:
     """The attributes that a trial was made with, without what came of it."""
     names = ("trial.origin", "seed", "values", "roll_back.to")
     return {name: trial.user_attrs[name] for name in names if name in trial.user_attrs}
-
-
-def differences(before: Settings, after: Settings) -> dict[str, Any]:
-    """What differs, by section.name; the seed is each trial's own."""
-    old, new = asdict(before), asdict(after)
-    return {
-        f"{section}.{name}": value
-        for section, values in new.items()
-        for name, value in values.items()
-        if value != old[section][name] and name != "seed"
-    }
-
-
-def changed(settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """Settings with other values, by section.name. Raises SettingsError."""
-    sections: dict[str, dict[str, Any]] = {}
-    for key, value in values.items():
-        section, _, name = key.partition(".")
-        sections.setdefault(section, {})[name] = value
-    replaced = {
-        section: dataclasses.replace(getattr(settings, section), **given) for section, given in sections.items()
-    }
-    return dataclasses.replace(settings, **replaced)

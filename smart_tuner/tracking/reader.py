@@ -38,6 +38,8 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # reading loses n
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 PAGE = 1000
+STEPS = (-(2**63), 2**63 - 1)
+"""Every step that a database can hold; one may be negative."""
 ARTEFACT_FOLDER = "report"
 LARGEST = 1.7e308
 """MLflow's databases keep an infinite value as the largest float."""
@@ -178,12 +180,17 @@ class Reader:
         return ids
 
     def _points(self, client: MlflowClient, run_id: str, metric: str) -> list[tuple[int, float]]:
-        """In the order they were logged. MLflow's client takes eight times as long as the database under it."""
+        """In the order they were logged. MLflow's client takes far longer than the database: 8 and more times.
+
+        The condition on the step is true of every point. It makes sqlite look the run's points up by their index,
+        where it would go through those of all runs: 65 ms for each history in a store of ten million points.
+        """
         if self._database is None:
             return [(point.step, point.value) for point in client.get_metric_history(run_id, metric)]
         asked: Select[Any, Any] = (
             select(SqlMetric.step, SqlMetric.value)
-            .where(SqlMetric.run_uuid == run_id, SqlMetric.key == metric, SqlMetric.is_nan.is_(False))
+            .where(SqlMetric.run_uuid == run_id, SqlMetric.key == metric, SqlMetric.step.between(*STEPS))
+            .where(SqlMetric.is_nan.is_(False))
             .order_by(SqlMetric.timestamp, SqlMetric.step, SqlMetric.value)
         )
         with self._database.connect() as connection:
