@@ -24,6 +24,7 @@ from smart_tuner.speech import corpus
 from smart_tuner.speech.corpus import Examples
 from smart_tuner.study import loop
 from smart_tuner.study.results import Result
+from smart_tuner.study.store import number_of_trials
 from smart_tuner.tracking.tracker import StudyRun, Tracker, refuse_leftovers
 from smart_tuner.training import Trial
 from smart_tuner.workers import InThisProcess, Processes, Slot, Workers
@@ -132,6 +133,7 @@ def opened(
     refuse_leftovers(request.tracking_uri)
     extras = machine.extras(request.settings.tracking.enhanced)
     with only_process(request, name):
+        refuse_others_trials(request, name)
         study, tracker = open_stores(request, make_study)
         parent = tracker.open_study(name, {"study.mode": mode, "dataset.digest": examples.digest})
         parent.reconcile(study.statuses())
@@ -150,6 +152,16 @@ def opened(
                 stop=stop,
             )
             yield opened_session, study
+
+
+def refuse_others_trials(request: Request, name: str) -> None:
+    """Raise StorageError for a folder with trials that no study knows: new ones would go on from their checkpoints."""
+    folder = study_folder(request, name)
+    if any(folder.glob("trial-*")) and not number_of_trials(request.storage, name):
+        raise StorageError(
+            f"{folder} holds trials of an earlier study {name!r}, which {request.storage} does not know: "
+            "move that folder away, or name another study with --study."
+        )
 
 
 def open_stores(request: Request, make_study: Callable[[], S]) -> tuple[S, Tracker]:

@@ -1,11 +1,20 @@
 """Studies whose trials do what is planted in them: searched by TuneStudy, logged by Tracker, read by gather."""
 
 import dataclasses
+import html as markup
+import itertools
 import json
-from collections.abc import Mapping, Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import mlflow
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from smart_tuner.errors import TrialStopped
 from smart_tuner.journal import Entry
@@ -26,7 +35,7 @@ RATES = tuple(round(10 ** (place / 5 - 4), 10) for place in range(11))
 """1e-4 to 1e-2, evenly in their logarithm; 1e-3 is the sixth."""
 PACES = {8: 0.5, 16: 0.3, 32: 0.2}
 """By batch size, seconds that an utterance takes."""
-BUDGET, SEED = 960, 1234
+BUDGET, SEED = 800, 1234
 COMMAND = "python3 smart_tuner_main.py --mode tune --trials 33 --space mine.yaml"
 PARAMETERS = (
     Parameter(name=RATE, type="float", low=1e-4, high=1e-2, log=True, line=1),
@@ -67,10 +76,10 @@ class Planted:
         return [*[30.0] * 3, *[self.metrics["grad.norm"]] * (self.iterations - 4), 99.0]
 
     def training(self, step: int) -> Progress:
-        falling = 4.0 / step**0.5
+        falling, guide = 4.0 / step**0.5, 0.6 * (1 - 2 * step / self.iterations)
         metrics = {
             "training.loss": falling,
-            "training.guide_loss": max(self.metrics["training.guide_loss"], 0.6 / step),
+            "training.guide_loss": max(self.metrics["training.guide_loss"], guide),
             "training.atten_loss": max(self.metrics["training.atten_loss"], falling / 4),
             "grad.norm": self.norms[step - 1],
             "duration": self.batch * PACES[self.batch],
@@ -102,6 +111,127 @@ class Planted:
         return Progress(kind=kind, step=step, utterances=seen, fraction=seen / BUDGET, metrics=metrics)
 
 
+# what is planted
+
+HEALTHY = {
+    "validation.alignment_score": 0.92,
+    "validation.attention_focus": 0.85,
+    "validation.gate_mean": 0.48,
+    "validation.gate_std": 0.45,
+    "grad.norm": 3.0,
+    "training.guide_loss": 0.03,
+    "training.atten_loss": 0.15,
+}
+BETWEEN = {
+    "validation.alignment_score": 0.48,
+    "validation.attention_focus": 0.7,
+    "validation.gate_mean": 0.2,
+    "validation.gate_std": 0.2,
+    "grad.norm": 7.0,
+    "training.guide_loss": 0.2,
+    "training.atten_loss": 0.5,
+}
+SICK = {
+    "validation.alignment_score": 0.28,
+    "validation.attention_focus": 0.95,
+    "validation.gate_mean": 0.95,
+    "validation.gate_std": 0.0,
+    "grad.norm": 12.0,
+    "training.guide_loss": 0.58,
+    "training.atten_loss": 1.5,
+}
+PROFILES = (HEALTHY, BETWEEN, SICK)
+GRID = list(itertools.product(RATES, PACES))
+
+
+def points(own: float) -> list[tuple[float, int]]:
+    """The grid in an order that is neither axis's, the settings' own values first."""
+    mixed = [GRID[7 * place % len(GRID)] for place in range(len(GRID))]
+    return [(own, 16), *(point for point in mixed if point != (own, 16))]
+
+
+def loss(rate: float, batch: int, best: float, number: int) -> float:
+    """Every power of ten away from the best rate costs 0.2; the batch size costs nothing; at the best, 8 is lucky."""
+    lucky = 0.02 if (rate, batch) == (best, 8) else 0.0
+    return 0.5 + 0.2 * abs(math.log10(rate / best)) + 5 * number % 7 / 1000 - lucky
+
+
+def searched(own: float, best: float) -> list[Planted]:
+    """A trial for each point of the grid; the best is healthy, so is a third of the others."""
+    return [
+        Planted(
+            number=number,
+            rate=rate,
+            batch=batch,
+            loss=loss(rate, batch, best, number),
+            metrics=HEALTHY if (rate, batch) == (best, 8) else PROFILES[number // 3 % 3],
+            rises=number % 5 == 2 and (rate, batch) != (best, 8),
+        )
+        for number, (rate, batch) in enumerate(points(own))
+    ]
+
+
+def with_reruns(trials: Sequence[Planted], best: Sequence[float], base: Sequence[float]) -> list[Planted]:
+    """The study reruns the best and the baseline in turn."""
+    first = winner(trials)
+    sides = [(first, "best", best), (trials[0], "baseline", base)]
+    pairs = [(one, side, losses[place]) for place in range(len(best)) for one, side, losses in sides]
+    return [*trials, *(again(one, len(trials) + place, lost, side) for place, (one, side, lost) in enumerate(pairs))]
+
+
+def again(one: Planted, number: int, lost: float, side: str) -> Planted:
+    return Planted(number=number, rate=one.rate, batch=one.batch, loss=lost, metrics=HEALTHY, confirms=side)
+
+
+PRUNED = {(RATES[1], 8): 0.9, (RATES[1], 16): 0.31}
+"""Losses at the stop; the second is lower than that of the best."""
+
+
+def edged() -> list[Planted]:
+    """The best rate is the highest of its range; five trials are stopped, and the lowest loss breaks the constraint."""
+    changed = []
+    for one in searched(own=1e-3, best=1e-2):
+        point, kept = (one.rate, one.batch), vars(one)
+        if one.rate == 1e-4:
+            one = Planted(**kept | {"stop": ("loss_jump", "health", 0.4), "rises": False})
+        elif point in PRUNED:
+            one = Planted(**kept | {"stop": ("asha", "pruner", 0.5), "loss": PRUNED[point], "rises": False})
+        elif point == (1e-2, 32):
+            off = HEALTHY | {"validation.alignment_score": 0.2}
+            one = Planted(**kept | {"loss": 0.30, "metrics": off, "rises": False})
+        changed.append(one)
+    return with_reruns(changed, best=(0.53, 0.55, 0.52), base=(0.71, 0.69, 0.74))
+
+
+def central() -> list[Planted]:
+    """The best rate is in the middle, the reruns scatter more than they differ, and the best batch is the slowest."""
+    return with_reruns(searched(own=RATES[2], best=RATES[6]), best=(0.52, 0.58, 0.55), base=(0.50, 0.60, 0.62))
+
+
+def jumping() -> list[Planted]:
+    """All stopped by the same rule, after two fifths of the budget."""
+    return [Planted(**vars(one) | {"stop": ("loss_jump", "health", 0.4)}) for one in searched(1e-3, 1e-2)[:3]]
+
+
+def feasible(one: Planted) -> bool:
+    return one.metrics["validation.alignment_score"] >= 0.25
+
+
+def candidates(planted: Sequence[Planted]) -> list[Planted]:
+    return [one for one in planted if one.stop is None and not one.confirms and feasible(one)]
+
+
+def winner(planted: Sequence[Planted]) -> Planted:
+    return min(candidates(planted), key=lambda one: one.loss)
+
+
+def seconds(one: Planted) -> float:
+    return one.iterations * one.batch * PACES[one.batch]
+
+
+# searched, logged, reported
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """A study's report in every form, by language."""
@@ -113,8 +243,30 @@ class Report:
     markdown: Mapping[str, str]
 
 
-def planned(name: str, folder: Path, planted: Sequence[Planted], winner: int | None, confirm: int = 3) -> Report:
+@contextmanager
+def waiting_for_no_disk() -> Iterator[None]:
+    """Databases opened here leave it to the system when it writes: a transaction takes 10 ms less."""
+
+    def hasten(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(Engine, "connect", hasten)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", hasten)
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # it is one for the process
+
+
+def planned(
+    name: str, folder: Path, planted: Sequence[Planted], winner: int | None = None, *, logged: bool = True
+) -> Report:
     """Search as planted, log it, and report it; the first planted trial has the settings' own values."""
+    with waiting_for_no_disk():
+        return _planned(name, folder, planted, winner, logged=logged)
+
+
+def _planned(name: str, folder: Path, planted: Sequence[Planted], winner: int | None, *, logged: bool) -> Report:
     uri, storage = small.tracking_store(folder), scripted.storage(folder)
     settings = small.settings(
         budget=f"{BUDGET}utt", learning_rate=planted[0].rate, batch_size=planted[0].batch, seed=SEED
@@ -127,15 +279,18 @@ def planned(name: str, folder: Path, planted: Sequence[Planted], winner: int | N
         constraints=(FEASIBLE,),
         sampler=Sampler(name="random"),
         pruner=Pruner(name="none"),
-        confirm=confirm,
+        confirm=3,
     )
     study = TuneStudy(name, storage, space, settings, "d1ge57", 100, len(listed))
     study.remember({"command": COMMAND, "folder": str(folder)})
-    parent = Tracker(uri, "Default").open_study(name, {"study.mode": "tune"})
-    search(study, parent, planted)
+    if logged:
+        parent = Tracker(uri, "Default").open_study(name, {"study.mode": "tune"})
+        search(study, parent, planted)
+        parent.close("FINISHED")
+    else:
+        list(run(study, scripted.Executor(act=lambda trial: planted[trial.number].script())))
     if winner is not None:
         study.conclude({"trial": winner, "sentence": "", "settings": {}})
-    parent.close("FINISHED")
     evidence, archive = gather(storage, uri, name)
     said = {language: Catalogue(language) for language in LANGUAGES}
     views = {language: build.view(evidence, archive, say) for language, say in said.items()}
@@ -151,12 +306,12 @@ def search(study: TuneStudy, parent: StudyRun, planted: Sequence[Planted]) -> No
     """Let every trial do as planted, and log it as a session does."""
     executor = scripted.Executor(act=lambda trial: planted[trial.number].script())
     runs: dict[int, TrialRun] = {}
-    for trial, event in run(study, executor):
+    for trial, told in run(study, executor):
         one = planted[trial.number]
         if trial.number not in runs:
             runs[trial.number] = opened(parent, trial, one)
-        if isinstance(event, Progress):
-            runs[trial.number].log(Entry(event, 1_600_000_000_000 + event.step))
+        if isinstance(told, Progress):
+            runs[trial.number].log(Entry(told, 1_600_000_000_000 + told.step))
             continue
         state = "complete" if one.stop is None else "stopped"
         step = one.iterations // 2 if one.rises else one.iterations
@@ -173,3 +328,21 @@ def opened(parent: StudyRun, trial: Trial, one: Planted) -> TrialRun:
     logged = parent.open_trial(trial.number, {"trial.origin": trial.origin, "trial.state": "running"}, plain)
     logged.params({f"hparams.{name}": value for name, value in dataclasses.asdict(hparams).items()})
     return logged
+
+
+# what a report says
+
+
+def plain(text: str) -> str:
+    """A text without tags, escapes and spaces."""
+    return "".join(markup.unescape(re.sub(r"<[^>]*>", "", text)).replace("\\", "").split())
+
+
+def sentences(value: Any) -> Iterator[str]:
+    """All texts in it, but links."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from itertools.chain.from_iterable(sentences(one) for key, one in value.items() if key != "link")
+    elif isinstance(value, list):
+        yield from itertools.chain.from_iterable(map(sentences, value))

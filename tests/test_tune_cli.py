@@ -369,6 +369,18 @@ def test_a_search_whose_time_is_up_ends_with_what_there_is_and_goes_on(stores: P
     assert runs(stores)[1].info.status == "FINISHED"
 
 
+@pytest.mark.slow
+def test_trials_of_a_study_that_is_gone_are_not_gone_on_with(stores: Path) -> None:
+    command = (*HERE, *PLAIN, "--trials", "1", "--study", "beeps")
+    assert invoke(*command).exit_code == 0
+    (stores / "smart_tuner.db").unlink()
+    before = content(stores)
+    again = invoke(*command)
+    assert again.exit_code == 2
+    assert "holds trials of an earlier study 'beeps'" in sentence(again)
+    assert content(stores) == before
+
+
 # a dry run
 
 

@@ -151,6 +151,15 @@ def all_attributes(storage: str) -> dict[str, dict[str, Any]]:
         return {one.study_name: one.user_attrs for one in optuna.get_all_study_summaries(storage=storage)}
 
 
+def number_of_trials(storage: str, name: str) -> int:
+    """How many trials a study has; 0 when there is no such study. Raises StorageError for a store that fails."""
+    if is_missing(storage):
+        return 0
+    with opened(storage):
+        found = optuna.get_all_study_summaries(storage=storage)
+    return next((one.n_trials for one in found if one.study_name == name), 0)
+
+
 def existing(storage: str, name: str, mode: str) -> optuna.Study:
     """A study that must be there. Raises StorageError, which names those of its mode that are."""
     names = [one for one, attributes in all_attributes(storage).items() if attributes.get("mode") == mode]
@@ -163,9 +172,14 @@ def existing(storage: str, name: str, mode: str) -> optuna.Study:
 
 def require_store(storage: str) -> None:
     """Raise StorageError when a storage is a file that is not there: opening would make it."""
+    if is_missing(storage):
+        raise StorageError(f"The study storage {storage} does not exist yet: no study was made there.")
+
+
+def is_missing(storage: str) -> bool:
+    """Whether a storage is a file that is not there."""
     try:
         url = make_url(storage)
     except ArgumentError:
-        return  # opening it says what is wrong
-    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
-        raise StorageError(f"The study storage {storage} does not exist yet: no study was made there.")
+        return False  # opening it says what is wrong
+    return url.get_backend_name() == "sqlite" and bool(url.database) and not Path(str(url.database)).exists()
