@@ -16,14 +16,14 @@ def test_points_are_placed_by_the_utterances_seen() -> None:
 
 def test_a_smoothed_value_is_the_median_of_its_window() -> None:
     line = [(1.0, 5.0), (2.0, 1.0), (3.0, 9.0), (4.0, 2.0), (5.0, 3.0)]
-    # ends: the value itself; inside: the medians of 5 1 9, 1 9 2 and 9 2 3
-    assert curves.smooth(line, 3) == [(1, 5), (2, 5), (3, 2), (4, 3), (5, 3)]
+    # the medians of 5 1, 5 1 9, 1 9 2, 9 2 3 and 2 3
+    assert curves.smooth(line, 3) == [(1, 3), (2, 5), (3, 2), (4, 3), (5, 2.5)]
 
 
-def test_the_window_shrinks_towards_the_ends() -> None:
+def test_the_window_is_cut_at_the_ends_so_that_a_last_peak_is_none() -> None:
     line = [(1.0, 8.0), (2.0, 1.0), (3.0, 2.0), (4.0, 3.0), (5.0, 9.0)]
-    # window 5: median of 8 1 2 is 2, of all is 3, of 2 3 9 is 3
-    assert curves.smooth(line, 5) == [(1, 8), (2, 2), (3, 3), (4, 3), (5, 9)]
+    # window 5: the medians of 8 1 2, 8 1 2 3, all, 1 2 3 9 and 2 3 9
+    assert curves.smooth(line, 5) == [(1, 2), (2, 2.5), (3, 3), (4, 2.5), (5, 3)]
 
 
 def test_a_single_peak_leaves_no_trace() -> None:

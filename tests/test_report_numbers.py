@@ -280,7 +280,9 @@ def test_a_gain_within_the_noise_takes_so_many_reruns(middle: Report) -> None:
 def test_a_search_that_got_no_further_is_at_its_end(middle: Report) -> None:
     place = winner(middle.planted).number + 1
     assert 3 * (33 - place) >= 33
-    because, _ = advice(middle)["Stop searching here and train what was found."]
+    because, _ = advice(middle)[
+        "Stop searching here: more trials of this space will hardly help. Train what --from-study gives."
+    ]
     assert f"number {place} of 33 trials, is still the best; the {33 - place} after it" in because
 
 

@@ -24,14 +24,14 @@ def window_of(points: int) -> int:
 
 
 def smooth(line: Sequence[tuple[float, float]], window: int) -> Line:
-    """The median of the window around each point (window odd), smaller at the ends: a single peak leaves no trace."""
+    """The median of the window around each point (window odd), cut at the ends: a single peak leaves no trace there."""
     half = max(0, min(window, len(line)) - 1) // 2
     if not half:
         return list(line)
     values = np.array([value for _, value in line])
     inner = np.median(np.lib.stride_tricks.sliding_window_view(values, 2 * half + 1), axis=1)
-    first = [float(np.median(values[: 2 * place + 1])) for place in range(half)]
-    last = [float(np.median(values[len(values) - 2 * place - 1 :])) for place in reversed(range(half))]
+    first = [float(np.median(values[: half + place + 1])) for place in range(half)]
+    last = [float(np.median(values[len(values) - half - place - 1 :])) for place in reversed(range(half))]
     return [(x, y) for (x, _), y in zip(line, [*first, *inner.tolist(), *last], strict=True)]
 
 
