@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from smart_tuner.console import Console
-from smart_tuner.errors import SettingsError
+from smart_tuner.errors import SettingsError, StorageError, TrackingError
 from smart_tuner.report import build, pages
 from smart_tuner.report.catalogue import Catalogue, Language, said
 from smart_tuner.report.evidence import Evidence
@@ -50,11 +50,10 @@ def run(asked: Asked, console: Console) -> int:
     shown = replace(views[0], others=tuple(views[1:]))
     folder = asked.output / "reports" / "-vs-".join(filed(view.title) for view in views)
     files = write(shown, catalogue, folder, asked.formats.split(","))
-    published = asked.compare is None and publish(*sources[0], shown, catalogue, files)
     pages.terminal(shown, catalogue, console)
     console.say(catalogue(said("mode.written")), ", ".join(map(str, files)))
-    if published:
-        console.say("MLflow", catalogue(said("mode.published", link=sources[0][0].parent_link)))
+    if asked.compare is None:
+        publish(*sources[0], shown, catalogue, files, console)
     return 0
 
 
@@ -79,19 +78,27 @@ def filed(title: str) -> str:
 def write(view: View, catalogue: Catalogue, folder: Path, formats: list[str]) -> list[Path]:
     """Write the files, each complete or not at all. Raises StorageError for a folder that cannot be written to."""
     require_writable(folder)
-    files = []
-    for suffix in formats:
-        file, half = folder / f"report.{suffix}", folder / f".report.{suffix}.half"
-        half.write_text(WRITERS[suffix](view, catalogue), encoding="utf-8")
-        half.replace(file)
-        files.append(file)
-    return files
+    texts = {folder / f"report.{suffix}": WRITERS[suffix](view, catalogue) for suffix in formats}
+    for file, text in texts.items():
+        half = file.with_suffix(".half")
+        try:
+            half.write_text(text, encoding="utf-8")
+            half.replace(file)
+        except OSError as problem:
+            half.unlink(missing_ok=True)
+            raise StorageError(f"The report {file} cannot be written: {problem.strerror}.") from problem
+    return list(texts)
 
 
-def publish(evidence: Evidence, reader: Reader, view: View, catalogue: Catalogue, files: list[Path]) -> bool:
-    """Store the report in the study's own run, whose description becomes the summary. False without such a run."""
+def publish(
+    evidence: Evidence, reader: Reader, view: View, catalogue: Catalogue, files: list[Path], console: Console
+) -> None:
+    """Store the report in the study's own run, if there is one; its description becomes the summary."""
     if evidence.parent_id is None:
-        return False
-    summary = note(view, catalogue, NOTE_CHARACTERS)
-    reader.publish(evidence.parent_id, summary, files)
-    return True
+        return
+    try:
+        reader.publish(evidence.parent_id, note(view, catalogue, NOTE_CHARACTERS), files)
+    except (TrackingError, StorageError) as problem:  # the report is there all the same
+        console.say("MLflow", catalogue(said("mode.unpublished", reason=str(problem))), "yellow")
+    else:
+        console.say("MLflow", catalogue(said("mode.published", link=evidence.parent_link)))

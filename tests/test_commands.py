@@ -61,3 +61,10 @@ def test_passwords_are_not_kept() -> None:
 
 def test_words_that_only_look_like_an_option_stay() -> None:
     assert reworded("main.py --trial 3 --trials=4 x--trials", trials="5") == "main.py --trial 3 x--trials --trials 5"
+
+
+def test_the_report_is_written_again_from_the_same_stores() -> None:
+    begun = "py /at/smart_tuner_main.py --mode tune --storage sqlite:///s.db --space x.yaml --output=out --study s"
+    wanted = "py /at/smart_tuner_main.py --mode report --study s --storage sqlite:///s.db --output out"
+    assert commands(begun, name="s").report() == wanted
+    assert commands("", name="s").report() == ""

@@ -12,6 +12,8 @@ import optuna
 import pytest
 from mlflow.tracking import MlflowClient
 
+from smart_tuner import report_mode
+from smart_tuner.errors import TrackingError
 from tests import small, spaces
 from tests.program import content, invoke, runs, sentence, working_folder
 from tests.test_tune_cli import HERE, RATE, REST, sick_when_guided
@@ -157,10 +159,34 @@ def test_artefacts_that_are_gone_leave_a_report_without_pictures(folder: Path, s
     assert "data:image/png" not in page
 
 
+def test_a_report_that_mlflow_does_not_take_is_there_all_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise TrackingError("The tracking store failed: gone.")
+
+    monkeypatch.setattr(report_mode.Reader, "publish", away)
+    found = invoke(*REPORT, "--format", "md")
+    assert found.exit_code == 0, found.output
+    assert (folder / "smart_tuner_files/reports/night/report.md").exists()
+    assert "report.md" in found.stdout
+    assert "The tracking store failed: gone." in found.stdout
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence_and_leaves_no_half(folder: Path) -> None:
+    file = folder / "smart_tuner_files/reports/night/report.html"
+    file.mkdir(parents=True)
+    found = invoke(*REPORT)
+    assert found.exit_code == 2
+    assert "report.html cannot be written" in sentence(found)
+    assert [one.name for one in file.parent.iterdir()] == ["report.html"]
+
+
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
         (("--study", "day"), r"[Ss]tudy 'day' is not there.*night"),
+        (("--study", ""), r"[Ss]tudy '' is not there.*night"),
         (("--compare", "night", "day"), r"[Ss]tudy 'day' is not there.*night"),
         (("--compare", "night", "params.x ~ 3"), r"params\.x ~ 3|filter"),
         (("--format", "pdf"), r"--format takes html, md, json.*'pdf'"),

@@ -15,6 +15,8 @@ from smart_tuner.study.importance import importance
 
 UTTERANCES = "validation/utterances.json"
 """Artefact of a trial: what each validation utterance came to."""
+TERMS = ("dataset.digest", "hparams.budget", "hparams.reduction_factor")
+"""Losses of runs that differ in these, or in speech.*, do not compare."""
 
 
 def view(evidence: Evidence, archive: Archive, catalogue: Catalogue) -> View:
@@ -22,13 +24,13 @@ def view(evidence: Evidence, archive: Archive, catalogue: Catalogue) -> View:
     chosen, commands = finalists(evidence), Commands(evidence)
     series = drawing.series(evidence, chosen, archive)
     verdicts = {run.name: guide.verdicts(run, series.get(run.name, {})) for run in evidence.runs}
-    pictures = drawing.pictures(chosen, archive)
+    pictures, (listed, broken) = drawing.pictures(chosen, archive), utterances(chosen, archive)
     weighed = importance(judged(evidence), evidence.space or {}, evidence.objectives[0].direction)
     return View(
         title=evidence.name,
         kind=findings.kind(evidence),
         status=findings.status(evidence),
-        notices=(*findings.notices(evidence), *without(pictures, chosen)),
+        notices=(*findings.notices(evidence), *mixed(evidence), *without(pictures, chosen), *broken),
         answer=answering.answer(evidence, chosen, verdicts, archive),
         commands=answering.commands(evidence, chosen, commands, archive),
         columns=leaderboard.columns(evidence),
@@ -40,7 +42,7 @@ def view(evidence: Evidence, archive: Archive, catalogue: Catalogue) -> View:
         curves=drawing.curves(evidence, chosen, archive, catalogue),
         pictures=pictures,
         listening=listening.listening(chosen, archive, evidence),
-        advice=advice.advice(evidence, chosen, weighed, verdicts, commands, utterances(chosen, archive)),
+        advice=advice.advice(evidence, chosen, weighed, verdicts, commands, listed),
         reproduction=findings.reproduction(evidence),
         settings=evidence.settings,
         space=documents.dump(dict(evidence.space)) if evidence.space else "",
@@ -53,11 +55,28 @@ def without(pictures: Sequence[Picture], chosen: Finalists) -> tuple[Said, ...]:
     return (said("mode.no_plots", names=[run.name for run in runs]),) if runs and not pictures else ()
 
 
-def utterances(chosen: Finalists, archive: Archive) -> dict[str, list[Mapping[str, Any]]]:
-    """What each finalist's validation utterances came to, by the run's name; without those that have no such file."""
-    found = {}
+def mixed(evidence: Evidence) -> tuple[Said, ...]:
+    """A notice when runs that somebody chose were not trained on the same terms."""
+    if evidence.mode != "runs":
+        return ()
+    facts = [{**run.params, "dataset.digest": run.tags.get("dataset.digest", "")} for run in evidence.runs]
+    names = sorted({name for one in facts for name in one if name.startswith("speech.") or name in TERMS})
+    differ = [name for name in names if len({one.get(name, "") for one in facts}) > 1]
+    return (said("mode.mixed", names=differ),) if differ else ()
+
+
+def utterances(chosen: Finalists, archive: Archive) -> tuple[dict[str, list[Mapping[str, Any]]], tuple[Said, ...]]:
+    """What each finalist's validation utterances came to, by the run's name, and which files are broken.
+
+    Runs without such a file, which earlier versions did not make, are left out.
+    """
+    found, broken = dict[str, list[Mapping[str, Any]]](), list[Said]()
     for run in chosen.heard:
         file = archive.artefact(run.run_id, UTTERANCES) if run.run_id is not None else None
-        if file is not None:
+        if file is None:
+            continue
+        try:
             found[run.name] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+        except ValueError as problem:
+            broken.append(said("mode.unread", reason=f"{run.name}, {UTTERANCES}: {problem}"))
+    return found, tuple(broken)

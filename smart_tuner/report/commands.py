@@ -1,11 +1,14 @@
 """What to type next, made from the command line that the study was started with."""
 
-from smart_tuner import machine
+import itertools
+import shlex
+
 from smart_tuner.report.evidence import Evidence
 from smart_tuner.request import reworded
 
 NOT_TRAINED = ("space", "warm-start", "workers", "per-gpu", "timeout", "preset", "settings", "set", "budget")
 """Options of a search that the command which trains its winner leaves out."""
+STORES = ("--storage", "--tracking-uri", "--output")
 
 
 class Commands:
@@ -40,9 +43,12 @@ class Commands:
         return self._reworded(without, mode="check")
 
     def report(self) -> str:
-        """Write the report again."""
-        program = f"{machine.command('python3')} smart_tuner_main.py"
-        return f"{program} --mode report --study {self.evidence.name}"
+        """Write the report again, from the same stores."""
+        words = shlex.split(self.evidence.command)
+        program = list(itertools.takewhile(lambda word: not word.startswith("--"), words))
+        given = dict(itertools.pairwise(words)) | dict(word.split("=", 1) for word in words if "=" in word)
+        stores = [text for option in STORES if option in given for text in (option, given[option])]
+        return shlex.join([*program, "--mode", "report", "--study", self.evidence.name, *stores]) if program else ""
 
     def _reworded(self, without: tuple[str, ...] = (), /, **changed: str) -> str:
         return reworded(self.evidence.command, without=without, **changed) if self.evidence.command else ""

@@ -26,7 +26,7 @@ STATES: dict[str, State] = {
 
 def gather(storage: str, uri: str | None, name: str | None) -> tuple[Evidence, Reader]:
     """A study, the latest when none is named. Raises StorageError and TrackingError."""
-    facts = reading.read(storage, name or reading.latest(storage))
+    facts = reading.read(storage, reading.latest(storage) if name is None else name)
     reader = Reader(uri)
     parent = reader.study(facts.name)
     runs = joined(facts, logged_runs(reader, facts, parent))
