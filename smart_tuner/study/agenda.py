@@ -66,16 +66,7 @@ class Agenda:
 
     def results(self, trials: Iterable[FrozenTrial]) -> list[Result]:
         """The finished trials of this study; those that confirm what was the best once are called so."""
-        finished = [trial for trial in trials if trial.state in FINISHED and is_own(trial)]
-        results = [result_of(trial) for trial in finished]
-        best = best_trial(results, self.space.objectives[0].direction)
-        confirmed = {trial.number: trial.user_attrs.get("confirms.number") for trial in finished}
-        return [
-            dataclasses.replace(result, confirms="earlier")
-            if result.confirms == "best" and (best is None or confirmed[result.number] != best.number)
-            else result
-            for result in results
-        ]
+        return own_results(trials, self.space.objectives[0].direction, FINISHED)
 
     def confirming(self, trials: Sequence[FrozenTrial]) -> Attributes | None:
         """The next trial that the confirmation lacks, the best one's and the baseline's in turn."""
@@ -169,6 +160,20 @@ class Agenda:
             return False
         self.over = "The time is up" + (", but for what the confirmation needs." if needed else ".")
         return True
+
+
+def own_results(trials: Iterable[FrozenTrial], direction: str, states: Sequence[TrialState]) -> list[Result]:
+    """A study's own trials in some states, by number; those that confirm what was the best once are called so."""
+    chosen = [trial for trial in trials if trial.state in states and is_own(trial)]
+    results = [result_of(trial) for trial in chosen]
+    best = best_trial(results, direction)
+    confirmed = {trial.number: trial.user_attrs.get("confirms.number") for trial in chosen}
+    return [
+        dataclasses.replace(result, confirms="earlier")
+        if result.confirms == "best" and (best is None or confirmed[result.number] != best.number)
+        else result
+        for result in results
+    ]
 
 
 def is_own(trial: FrozenTrial) -> bool:

@@ -1,6 +1,5 @@
 """Reads a study as plain data, for its report; makes and changes nothing."""
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from smart_tuner.errors import StorageError
 from smart_tuner.study import store
-from smart_tuner.study.agenda import is_own
-from smart_tuner.study.conclusions import best_trial
-from smart_tuner.study.record import FINISHED, result_of
+from smart_tuner.study.agenda import is_own, own_results
+from smart_tuner.study.record import FINISHED
 from smart_tuner.study.results import Result
 
 Mode = Literal["train", "tune"]
@@ -80,20 +78,6 @@ def read(storage: str, name: str) -> Facts:
         return _facts(study, mode, study.get_trials(deepcopy=False))
 
 
-def ended_results(trials: Sequence[FrozenTrial], direction: str) -> list[Result]:
-    """A study's own trials that have ended, by number; those that confirm what was the best once are called so."""
-    ended = [trial for trial in trials if trial.state in ENDED and is_own(trial)]
-    results = [result_of(trial) for trial in ended]
-    best = best_trial(results, direction)
-    confirmed = {trial.number: trial.user_attrs.get("confirms.number") for trial in ended}
-    return [
-        dataclasses.replace(result, confirms="earlier")
-        if result.confirms == "best" and (best is None or confirmed[result.number] != best.number)
-        else result
-        for result in results
-    ]
-
-
 @contextmanager
 def _opened(storage: str) -> Iterator[optuna.storages.BaseStorage]:
     store.require_store(storage)
@@ -140,7 +124,7 @@ def _facts(study: optuna.Study, mode: Mode, trials: Sequence[FrozenTrial]) -> Fa
         winner=known.get("winner", {}).get("trial"),
         command=known.get("command", ""),
         folder=known.get("folder", ""),
-        results=tuple(ended_results(own, objectives[0][1])),
+        results=tuple(own_results(own, objectives[0][1], ENDED)),
         open={trial.number: trial.user_attrs["trial.origin"] for trial in own if trial.state is TrialState.RUNNING},
         began=min(began).astimezone() if began else None,  # Optuna's times have no zone and are local
         ended=max(ended).astimezone() if ended else None,
