@@ -24,7 +24,7 @@ demo: $(STAMP)  ## train the small demo voice: some minutes on a CPU
 	$(BIN)/python smart_tuner_main.py --mode train --trials 1
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest -n 2 -q
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -q
 
 lint: $(STAMP)  ## check format and style
 	$(BIN)/ruff format --check .

@@ -19,7 +19,7 @@ from tests.program import content, invoke, runs, sentence, working_folder
 from tests.test_tune_cli import HERE, RATE, REST, sick_when_guided
 
 REPORT = ("--mode", "report")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("report cli")]  # one worker makes the search that all look at
 
 
 @pytest.fixture(autouse=True)
