@@ -70,7 +70,7 @@ def case(
         )
         for one in results
     ]
-    parts = {key: changed.pop(key) for key in ("verdicts", "utterances") if key in changed}
+    parts = {key: changed.pop(key) for key in ("verdicts", "utterances", "losses") if key in changed}
     known = {"name": "mine", "mode": "tune", "objectives": (Objective(),), "space": space(), "command": COMMAND}
     known |= {"settings": Settings().to_yaml(), "budget": "1000utt"}
     evidence = Evidence(runs=(*own, *runs), **known | changed)
@@ -81,6 +81,12 @@ def case(
         commands=Commands(evidence),
         **parts,
     )
+
+
+def fallen(share: float, *names: str) -> dict[str, list[tuple[int, float]]]:
+    """Losses over 100 iterations that fall by this share in the last fifth, by the run's name."""
+    points = [(20, 0.9), (40, 0.7), (60, 0.6), (80, 0.5), (100, 0.5 * (1 - share))]
+    return dict.fromkeys(names or ("trial-0000",), points)
 
 
 def shares(**highs: float) -> Importance:

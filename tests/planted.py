@@ -144,9 +144,9 @@ PROFILES = (HEALTHY, BETWEEN, SICK)
 GRID = list(itertools.product(RATES, PACES))
 
 
-def points(own: float) -> list[tuple[float, int]]:
+def points(own: float, stride: int) -> list[tuple[float, int]]:
     """The grid in an order that is neither axis's, the settings' own values first."""
-    mixed = [GRID[7 * place % len(GRID)] for place in range(len(GRID))]
+    mixed = [GRID[stride * place % len(GRID)] for place in range(len(GRID))]
     return [(own, 16), *(point for point in mixed if point != (own, 16))]
 
 
@@ -156,7 +156,7 @@ def loss(rate: float, batch: int, best: float, number: int) -> float:
     return 0.5 + 0.2 * abs(math.log10(rate / best)) + 5 * number % 7 / 1000 - lucky
 
 
-def searched(own: float, best: float) -> list[Planted]:
+def searched(own: float, best: float, stride: int = 7) -> list[Planted]:
     """A trial for each point of the grid; the best is healthy, so is a third of the others."""
     return [
         Planted(
@@ -167,7 +167,7 @@ def searched(own: float, best: float) -> list[Planted]:
             metrics=HEALTHY if (rate, batch) == (best, 8) else PROFILES[number // 3 % 3],
             rises=number % 5 == 2 and (rate, batch) != (best, 8),
         )
-        for number, (rate, batch) in enumerate(points(own))
+        for number, (rate, batch) in enumerate(points(own, stride))
     ]
 
 
@@ -204,8 +204,9 @@ def edged() -> list[Planted]:
 
 
 def central() -> list[Planted]:
-    """The best rate is in the middle, the reruns scatter more than they differ, and the best batch is the slowest."""
-    return with_reruns(searched(own=RATES[2], best=RATES[6]), best=(0.52, 0.58, 0.55), base=(0.50, 0.60, 0.62))
+    """The best rate is in the middle and comes early, the reruns scatter more than they differ, its batch is slow."""
+    trials = searched(own=RATES[2], best=RATES[6], stride=17)
+    return with_reruns(trials, best=(0.52, 0.58, 0.55), base=(0.50, 0.60, 0.62))
 
 
 def jumping() -> list[Planted]:

@@ -6,7 +6,7 @@ from string import Formatter
 from typing import Any
 
 import pytest
-from cases import BATCH, RATE, case, failed, result, shares, space, stopped
+from cases import BATCH, BATCHES, RATE, RATES, case, failed, fallen, result, shares, space, stopped
 
 from smart_tuner.report.advice import GO_ON, MOST, RULES, SILENCED, advice, given, importance_lines
 from smart_tuner.report.case import Case, doubled, plain
@@ -14,7 +14,7 @@ from smart_tuner.report.catalogue import LANGUAGES, Catalogue, strings
 from smart_tuner.report.evidence import Run
 from smart_tuner.study.importance import Importance, Share
 
-FILES = ("advice", "case", "mending", "ranges", "searching", "suspects")
+FILES = ("advice", "case", "mending", "ranges", "reruns", "searching", "suspects")
 REPORT = Path(__file__).parent.parent / "smart_tuner" / "report"
 EXPLODED = [stopped(number, "exploding_gradients") for number in range(1, 13)]
 
@@ -36,16 +36,20 @@ def test_a_healthy_confirmed_study_that_is_long_enough_is_trained() -> None:
 
 def test_to_go_on_is_not_advised_beside_a_change_of_course() -> None:
     at_end = [result(number, 0.5) for number in range(3)] + [result(3, 0.4, values={RATE: 9.9e-3})]
-    assert names(case(at_end)) == ["boundary"]  # four trials are few, but the range comes first
+    assert names(case(at_end, command="run.py --trials 4")) == ["boundary", "few"]  # four trials tell little of an end
+    wide = [*at_end, *(result(number, 0.5) for number in range(4, 10))]
+    three = space({f"hparams.{name}": RATES for name in ("learning_rate", "weight_decay", "grad_clip_thresh")})
+    assert names(case(wide, space=three)) == ["boundary"]  # ten are few for three dimensions, but the range comes first
     assert names(case([result(0), *EXPLODED])) == ["stops"]
     assert names(case([result(0), result(1)])) == ["few"]
+    full = failed(2, "The GPU has no memory left", 32)
+    assert names(case([result(0)], runs=[full], space=space({BATCH: BATCHES}))) == ["memory"]  # it begins another study
 
 
 def test_a_plateau_and_a_best_that_came_late_do_not_say_the_same_twice() -> None:
     plateau = [result(number, 0.4 if number == 0 else 0.5) for number in range(12)]
     assert names(case(plateau)) == ["plateau"]
-    late = {0: {"best.step": 95.0, "iteration": 100.0}}
-    assert names(case(plateau, metrics=late)) == ["plateau", "longer"]
+    assert names(case(plateau, losses=fallen(0.02))) == ["plateau", "longer"]
 
 
 def test_the_weightiest_comes_first_and_eight_are_enough() -> None:
@@ -54,7 +58,7 @@ def test_the_weightiest_comes_first_and_eight_are_enough() -> None:
     crowded = case([result(0), *EXPLODED, *off], runs=[full], importance=shares(learning_rate=0.1, batch_size=0.9))
     assert names(crowded) == ["memory", "data", "stops", "drop"]
     known = crowded
-    found = advice(known.evidence, known.finalists, known.importance, {}, known.commands)
+    found = advice(known.evidence, known.finalists, known.importance, {}, known.commands, {}, {})
     assert found == tuple(given(known).values())
     assert len(RULES) > MOST == 8
 
@@ -67,32 +71,53 @@ def test_no_rule_silences_a_weightier_one() -> None:
 
 
 def test_runs_without_a_study_get_what_can_be_said_of_them() -> None:
-    run = Run(
-        name="mine", state="complete", metrics={"best.validation.loss": 0.5, "best.step": 99.0, "iteration": 100.0}
-    )
+    run = Run(name="mine", state="complete", metrics={"best.validation.loss": 0.5})
     alone = case([], runs=[run], mode="runs", space=None, budget="", command="")
     assert names(alone) == []
     rows = [{"name": f"u{number}", "loss": 0.5 + number / 1000} for number in range(19)] + [
         {"name": "bad", "loss": 9.0}
     ]
-    assert names(case([], runs=[run], mode="runs", space=None, utterances={"a": rows, "b": rows})) == [
-        "longer",
-        "hard_utterances",
-    ]
+    told = case([], runs=[run], mode="runs", space=None, utterances={"a": rows, "b": rows}, losses=fallen(0.02, "mine"))
+    assert names(told) == ["longer", "hard_utterances"]
+
+
+def test_what_the_advice_is_given_reaches_its_rules() -> None:
+    known = case([result(number, 0.5 - number / 100) for number in range(6)])
+    rows = [{"name": f"u{number}", "loss": 0.5 + number / 1000} for number in range(19)] + [{"name": "x", "loss": 9.0}]
+    utterances, losses = {"a": rows, "b": rows}, fallen(0.02, "trial-0005")
+    found = advice(known.evidence, known.finalists, known.importance, {}, known.commands, utterances, losses)
+    assert [one.what.key for one in found] == ["advice.longer", "advice.utterances"]
 
 
 def test_an_unknown_command_line_leaves_the_advice_without_commands() -> None:
     trials = [result(0), result(1, 0.4, values={RATE: 9.9e-3})]
-    assert [one.command for one in given(case(trials, command="", space=space(confirm=0))).values()] == ["", ""]
+    found = given(case(trials, command="", space=space(confirm=0)))
+    assert {name: one.command for name, one in found.items()} == {"boundary": "", "unconfirmed": "", "few": ""}
 
 
 def test_every_piece_of_advice_can_be_said_in_every_language() -> None:
+    full = failed(30, "The GPU has no memory left", 32)
+    batches, end = space({BATCH: BATCHES}), {RATE: 9.9e-3}
+    again = [result(20, 0.5, confirms="baseline"), result(21, 0.3, confirms="best", values=end)]
+    two, twice = space(confirm=2), result(22, 0.31, confirms="best", values=end)
+    confirmed = [result(0, 0.52), result(1, 0.3, values=end), *again]
     cases: list[Case] = [
         case([], running=1),
         case([result(0), *EXPLODED], importance=shares(learning_rate=0.1, batch_size=0.9)),
         case([result(number, 0.4 + number / 100) for number in range(12)]),
         case([result(0, values={})], mode="train", space=None),
+        case([result(number, values={}, loss=0.4 + number / 100) for number in range(2)], mode="train", space=None),
+        case([result(number) for number in range(6)], losses=fallen(0.02)),
+        case([result(0)], runs=[full], space=batches),
+        case([], runs=[full], space=space({BATCH: BATCHES | {"choices": [32, 64]}})),
+        case([*confirmed, twice]),
+        case([*confirmed[:2], confirmed[3], twice, stopped(23, "loss_jump", confirms="baseline")], space=two),
+        case([*confirmed[:2], *confirmed[3:]], space=two),
+        case([*confirmed[:2], *confirmed[3:]], space=space(confirm=1)),
     ]
+    keys = {one.what.key for known in cases for one in given(known).values()}
+    spoken = ("memory_choices", "memory_alone", "boundary_or", "undecided", "undecided_lacking", "unconfirmed")
+    assert keys >= {f"advice.{name}" for name in spoken}
     for one in cases:
         assert given(one)
         for found in given(one).values():

@@ -23,6 +23,7 @@ from tests.evidenced import (
     baseline,
     confirmed,
     english,
+    reruns,
     result,
     run,
     stopped,
@@ -30,12 +31,13 @@ from tests.evidenced import (
     words,
 )
 
+GATE = "validation.gate_mean"
 POWER = "system/gpu_0_power_usage_watts"
 TRAIN = "python3 smart_tuner_main.py --mode train --trials 1 --study voice"
 
 
 def told(evidence: Evidence, verdicts: dict[str, tuple[Verdict, ...]] | None = None) -> dict[str, str]:
-    return words(answer(evidence, finalists(evidence), verdicts or {}))
+    return words(answer(evidence, finalists(evidence), verdicts or {}, Shelf()))
 
 
 def train(losses: list[float], **changed: Any) -> Evidence:
@@ -47,6 +49,8 @@ def verdict(metric: str, value: float, level: Any) -> Verdict:
     return Verdict(metric=metric, value=value, level=level, rule=Said("guide.attention_coverage", {"good": 0.8}))
 
 
+VOICE = (verdict(SCORE, 0.99, "good"), verdict(GATE, 0.5, "good"))
+
 # the five lines
 
 
@@ -54,12 +58,12 @@ def test_a_confirmed_winner_in_five_lines() -> None:
     # search 2 x 600 s + 150 s = 22.5 min; 5 reruns of 600 s = 50 min; the stopped one would have taken 450 s more:
     # 450 / (450 + 1350) = 25 %
     evidence = study([*confirmed(), stopped(2)], winner=1)
-    lines = answer(evidence, finalists(evidence), {"trial-0001": (verdict(SCORE, 0.99, "good"),)})
+    lines = answer(evidence, finalists(evidence), {"trial-0001": VOICE}, Shelf())
     assert words(lines) == {
         "Best": "trial-0001: validation.loss 0.3000. It changes hparams.learning_rate=0.0005.",
         "Gain": "0.1000 better than the baseline; 95 % interval of the gain 0.0547 to 0.1453, over seeds (reruns of "
         "the best 3, runs of the baseline 3). Winner: trial-0001, confirmed by reruns with new seeds.",
-        "Health": "trial-0001 is healthy by the guide: good in all metrics judged (1).",
+        "Health": "trial-0001 is healthy by the guide: good in all metrics judged (2).",
         "Cost": "22 min of training (trials: 3). 50 min more for confirmation (reruns: 5). Stopped early: 1; about "
         "8 min of training saved, 25 % of the search.",
         "Next": "Train the values of trial-0001 at full length, and listen.",
@@ -176,13 +180,27 @@ def test_health_tells_what_is_not_good_with_its_number_the_worst_first() -> None
     evidence = study(confirmed())
     assert told(evidence, {"trial-0001": judged})["Health"] == (
         "trial-0001 is not healthy by the guide: good in 1 of 3 metrics. Sick: grad.norm 12 (good above 0.8). "
-        "To watch: validation.attention_focus 0.533 (good above 0.8)."
+        "To watch: validation.attention_focus 0.533 (good above 0.8). Not measured: validation.gate_mean."
     )
     assert told(evidence, {"trial-0001": judged[:2]})["Health"] == (
         "trial-0001 shows nothing sick by the guide: good in 1 of 2 metrics. "
-        "To watch: validation.attention_focus 0.533 (good above 0.8)."
+        "To watch: validation.attention_focus 0.533 (good above 0.8). Not measured: validation.gate_mean."
     )
     assert told(evidence)["Health"] == "Unknown: trial-0001 has no metric that the guide judges."
+
+
+@pytest.mark.parametrize(("kept", "missing"), [(0, GATE), (1, SCORE)])
+def test_a_run_is_healthy_only_when_attention_and_gate_were_measured(kept: int, missing: str) -> None:
+    assert told(study(confirmed()), {"trial-0001": VOICE[kept : kept + 1]})["Health"] == (
+        f"trial-0001: good in all metrics judged (1), but whether it is healthy is not known; not measured: {missing}."
+    )
+
+
+def test_a_past_that_another_session_told_has_no_known_time() -> None:
+    cost = told(study([baseline(0.5), result(1, 0.4, seconds=0.0), stopped(2, utterances=0, seconds=0.0)]))["Cost"]
+    assert cost.startswith("10 min of training, known for 2 of 3 trials. Stopped early: 1;")
+    again = told(study([*confirmed(), *reruns("best", 0.41, seconds=0.0)]))["Cost"]
+    assert "50 min more for confirmation, known for 5 of 6 reruns." in again
 
 
 def test_energy_is_told_with_the_trials_it_is_known_of() -> None:
@@ -203,7 +221,7 @@ def test_spans_are_those_of_the_summary(seconds: float) -> None:
     "evidence", [study([]), study(confirmed()), study([stopped(0)]), train([4.1]), study([], mode="runs")]
 )
 def test_there_are_always_five_lines(evidence: Evidence, language: Any) -> None:
-    lines = answer(evidence, finalists(evidence), {})
+    lines = answer(evidence, finalists(evidence), {}, Shelf())
     assert len(lines) == len(words(lines, language)) == 5
     assert all(words(lines, language).values())
 
@@ -218,18 +236,11 @@ def test_what_an_earlier_version_did_not_keep_is_not_called_sick() -> None:
     assert lines["Next"].startswith("Look at the runs in MLflow")
 
 
-def test_a_best_that_is_sick_is_not_to_be_trained_further() -> None:
-    sick = {f"trial-000{number}": (verdict(SCORE, 0.1, "sick"),) for number in range(2)}
-    assert told(study(confirmed(), winner=1), sick)["Next"].startswith("trial-0001 leads, but is sick by the guide")
-    assert told(train([4.1]), sick)["Next"].startswith("trial-0000 leads, but is sick by the guide")
-    assert told(study(confirmed(best=(0.6, 0.62))), sick)["Next"].startswith("Keep the baseline")
-
-
 # the commands
 
 
-def typed(evidence: Evidence, shelf: Shelf | None = None) -> dict[str, str]:
-    found = commands(evidence, finalists(evidence), Commands(evidence), shelf or Shelf())
+def typed(evidence: Evidence, shelf: Shelf | None = None, verdicts: Any = None) -> dict[str, str]:
+    found = commands(evidence, finalists(evidence), Commands(evidence), shelf or Shelf(), verdicts or {})
     return {english(one.label): one.command for one in found}
 
 

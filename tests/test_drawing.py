@@ -131,6 +131,7 @@ def test_the_table_of_importance_holds_its_numbers() -> None:
     chart = drawn(search(), KNOWN)["What mattered (PED-ANOVA)"]
     assert chart.rows[0] == (GUIDE, "60%", "40% – 70%")
     assert "The largest: hparams.guide_weight, 60% (40% to 70%)." in ENGLISH(chart.summary)
+    assert "tells the best quarter by validation.loss from the other trials" in ENGLISH(chart.summary)
 
 
 def test_a_slice_shows_every_trial_and_says_what_each_is() -> None:

@@ -19,7 +19,7 @@ from tests.evidenced import COMMAND, baseline, confirmed, english, result, run, 
 
 OPEN = Run(name="trial-0009", number=9, state="running", run_id="id-9")
 REPORT = Path(findings.__file__).parent
-FILES = ("answering", "energy", "findings", "gain", "guide", "leaderboard", "phrases", "stopped")
+FILES = ("answering", "energy", "findings", "gain", "guide", "leaderboard", "phrases", "steps", "stopped")
 
 
 def said(evidence: Evidence) -> list[str]:
@@ -117,6 +117,14 @@ def test_runs_by_hand_failed_and_unknown_ones_are_told() -> None:
         "Failed, and not counted: trial-0003 (The mel of a.wav cannot be read.), trial-0005 (Lost.).",
         "Logged beside the trials by hand, and shown without being compared: mine.",
         "In MLflow, but unknown to the study's storage, and not compared: trial-0006.",
+    ]
+
+
+def test_a_trial_that_saw_more_than_its_budget_is_told() -> None:
+    results = [baseline(1), result(1, 2, utterances=1200), result(2, 2, utterances=1200, planned=0)]
+    assert said(study(results)) == [
+        "Saw more utterances than their budget holds, so they do not compare with the others: "
+        "trial-0001 (1,200 of 1,000)."
     ]
 
 

@@ -47,7 +47,7 @@ OWNERS = {
     "num2words": "smart_tuner/speech/text.py",
     "espeakng_loader": "smart_tuner/speech/demo.py",
     "matplotlib": "smart_tuner/figures/",
-    "scipy": "smart_tuner/study/conclusions.py",
+    "scipy": "smart_tuner/study/",
     "jinja2": "smart_tuner/report/pages.py",
     "yaml": "smart_tuner/documents.py",
 }

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from cases import BATCH, BATCHES, RATE, RATES, case, failed, result, space, stopped
+from cases import BATCH, BATCHES, COMMAND, RATE, RATES, case, failed, result, space, stopped
 
 from smart_tuner.report import mending
-from smart_tuner.report.catalogue import said
+from smart_tuner.report.catalogue import MISSING, said
 from smart_tuner.report.evidence import Run
 from smart_tuner.report.view import Advice, Level, Verdict
 
@@ -26,10 +26,32 @@ def sized(number: int, batch: int) -> Any:
 # breakage
 
 
-def test_batches_that_no_trial_got_through_with_are_left_out() -> None:
-    found = spoken(mending.memory(case([sized(0, 16)], runs=[failed(1, FULL, 32)], space=space({BATCH: BATCHES}))))
-    assert found.what.facts == {"range": "8, 16"}
+SIXTEEN = "hparams: {batch_size: 16}"
+
+
+def test_choices_that_no_trial_got_through_with_are_left_out_of_another_study() -> None:
+    space_of = space({BATCH: BATCHES})
+    full = case([sized(0, 16)], runs=[failed(1, FULL, 32)], space=space_of, settings=SIXTEEN)
+    found = spoken(mending.memory(full))
+    assert (found.what.key, found.what.facts) == ("advice.memory_choices", {"choices": "8, 16"})
     assert found.because.facts == {"count": 1, "smallest": 32, "most": "16"}
+    assert found.command == f"{COMMAND} --study mine-smaller --warm-start mine"  # as many trials as before
+
+
+def test_settings_whose_own_batch_is_left_out_get_one_that_is_not() -> None:
+    """A space must hold the settings' own choice."""
+    large = "hparams: {batch_size: 32}"
+    full = case([sized(0, 16)], runs=[failed(1, FULL, 32)], space=space({BATCH: BATCHES}), settings=large)
+    assert spoken(mending.memory(full)).command.endswith("--warm-start mine --set hparams.batch_size=16")
+
+
+@pytest.mark.parametrize(("smallest", "size"), [(16, 8), (8, 4)])
+def test_a_single_choice_is_none_to_search_over(smallest: int, size: int) -> None:
+    full = case([], runs=[failed(0, FULL, smallest)], space=space({BATCH: BATCHES}), settings=SIXTEEN)
+    found = spoken(mending.memory(full))
+    assert (found.what.key, found.what.facts) == ("advice.memory_alone", {"size": size})
+    assert found.because.facts["most"] == MISSING
+    assert found.command == f"{COMMAND} --study mine-smaller --set hparams.batch_size={size}"
 
 
 def test_the_upper_end_of_a_range_is_lowered_to_the_largest_batch_that_fits() -> None:
@@ -37,6 +59,7 @@ def test_the_upper_end_of_a_range_is_lowered_to_the_largest_batch_that_fits() ->
     trials = [sized(0, 16), sized(1, 24)]
     found = spoken(mending.memory(case(trials, runs=[failed(2, FULL, 40)], space=space({BATCH: sizes}))))
     assert found.what.facts == {"range": "low: 8, high: 24"}
+    assert found.command.endswith("--trials 12 --study mine")  # as many as before, though the space takes five
 
 
 def test_a_batch_size_that_is_not_searched_over_is_halved() -> None:
@@ -190,4 +213,4 @@ def test_a_batch_size_is_known_from_the_study_when_the_run_is_gone() -> None:
 
 
 def test_a_fault_that_only_mlflow_knows_is_told() -> None:
-    assert mending.reason(Run(name="trial-0001", tags={"error": "gone"})) == "gone"
+    assert mending.fault_of(Run(name="trial-0001", tags={"error": "gone"})) == "gone"

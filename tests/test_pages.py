@@ -14,7 +14,8 @@ from rich.console import Console as RichConsole
 from smart_tuner import documents
 from smart_tuner.console import Console
 from smart_tuner.report import pages
-from smart_tuner.report.catalogue import LANGUAGES, MISSING, Catalogue, said
+from smart_tuner.report.catalogue import LANGUAGES, Catalogue, said
+from smart_tuner.report.phrases import figure
 from smart_tuner.report.view import View
 from tests import views
 from tests.views import LONG, NASTY
@@ -22,6 +23,7 @@ from tests.views import LONG, NASTY
 PACKAGE = Path(str(importlib.resources.files("smart_tuner.report")))
 ENGLISH = Catalogue("en")
 VOID = {"meta", "link", "img", "br", "wbr", "hr", "input"}
+WRITTEN = ("pages.py", "differences.py", "page.html", "page.md")
 SECTIONS = ["answer", "leaderboard", "verdicts", "stops", "matters", "curves", "plots", "advice", "reproduction"]
 
 
@@ -258,17 +260,6 @@ def test_two_studies_stand_side_by_side() -> None:
     assert {"run-0-11", "run-1-4"} < set(found.values("id"))
 
 
-def test_the_table_of_differences_says_what_differs() -> None:
-    second = views.view(title="second", rows=views.rows(5), reproduction=views.view().reproduction[:1])
-    found = pages.differences([views.view(), second], ENGLISH)
-    assert [name for name, _, _ in found] == ["Objective", "Runs", "Best", "Status", "Corpus", "Budget"]
-    assert ("Runs", ["12", "5"], True) in found
-    assert ("Objective", ["validation.loss"] * 2, False) in found
-    assert ("Budget", ["300000utt", MISSING], True) in found
-    assert pages.differences([views.view()], ENGLISH) == []
-    assert pages.aspects(views.empty(), ENGLISH)["Objective"] == MISSING
-
-
 # Markdown
 
 
@@ -384,6 +375,27 @@ def test_the_terminal_names_what_is_not_good() -> None:
     ]
 
 
+def test_the_terminal_judges_the_best_and_counts_those_that_ended() -> None:
+    best = views.row(8, marks=(said("findings.mark_best"),))
+    early = [
+        views.row(number, state=said(f"findings.state_{how}")) for number, how in ((9, "running"), (10, "interrupted"))
+    ]
+    lines = [ENGLISH(line.text) for line in pages.verdict_lines(views.view(rows=(views.row(0), best, *early)), ENGLISH)]
+    assert lines[0].startswith("trial-0008: ")
+    assert lines[1] == (
+        "✓ good 6 · ▲ watch: validation.alignment_score 1, validation.attention_focus 1, validation.gate_mean 1, …"
+    )
+    assert len(pages.verdict_lines(views.view(rows=(best, *early)), ENGLISH)) == 1
+
+
+def test_the_page_marks_verdicts_on_a_run_that_is_still_in_training() -> None:
+    running = views.view(rows=(views.row(0), views.row(11, state=said("findings.state_running"))))
+    told = page(running).said()
+    assert "trial-0011 running" in told
+    assert "all that ended ✓ 1 good ✓ 1 good" in told
+    assert "| trial-0011 (running) |" in pages.markdown(running, ENGLISH)
+
+
 def test_without_an_audit_the_terminal_counts_the_rules() -> None:
     assert [ENGLISH(line.text) for line in pages.stop_lines(views.view(audit=()), ENGLISH)] == [
         "attention_late (health) 1 · asha (pruner) 15"
@@ -403,7 +415,7 @@ def test_an_empty_study_has_a_screen_too() -> None:
     ("value", "shown"), [(0.41, "0.4100"), (-3.0, "-3.0000"), (123456.7, "1.235e+05"), (None, "–"), (float("nan"), "–")]
 )
 def test_a_measured_number_has_four_decimals(value: float | None, shown: str) -> None:
-    assert pages.number(value) == shown
+    assert figure(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -420,7 +432,7 @@ def test_minutes_are_rounded(value: float | None, shown: str) -> None:
 
 def test_every_string_of_the_page_is_used_and_is_there_in_each_language() -> None:
     strings = documents.value((PACKAGE / "strings" / "page.yaml").read_text(encoding="utf-8"))
-    written = "".join((PACKAGE / name).read_text(encoding="utf-8") for name in ("pages.py", "page.html", "page.md"))
+    written = "".join((PACKAGE / name).read_text(encoding="utf-8") for name in WRITTEN)
     used = set(re.findall(r"page\.[a-z_]+", written)) - {"page.html", "page.md", "page.css"}
     assert used | {f"page.{one}" for one in SECTIONS} == set(strings)
     for texts in strings.values():

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from smart_tuner.report.ranges import crowded, end_of, shifted, wider
+from smart_tuner.report.ranges import crowded, end_of, outermost, shifted, wider
 from smart_tuner.space.space import Parameter
 
 
@@ -48,6 +48,11 @@ def test_a_range_grows_by_half_of_itself(one: Parameter, end: Any, expected: str
 
 def test_a_shifted_range_keeps_its_ratio() -> None:
     assert shifted(RATE, 0.3) == "low: 0.0003, high: 0.003"
+
+
+def test_the_outermost_values_are_those_of_the_range_or_the_choices() -> None:
+    mixed = parameter("batch_size", type="categorical", choices=(16, 8, 32))
+    assert (outermost(mixed, "low"), outermost(mixed, "high"), outermost(RATE, "high")) == (8, 32, 1e-2)
 
 
 def test_a_crowd_is_three_of_four_at_the_same_end() -> None:

@@ -1,13 +1,12 @@
 """How to go on with a search: every number here is worked out by hand."""
 
-import math
 from typing import Any
 
 import pytest
-from cases import BATCH, BATCHES, RATE, RATES, case, result, shares, space, stopped
+from cases import BATCH, BATCHES, RATE, RATES, case, fallen, result, shares, space, stopped
 
 from smart_tuner.report import searching
-from smart_tuner.report.searching import paces, runs_needed, shown
+from smart_tuner.report.searching import late_gain, paces
 from smart_tuner.report.view import Advice
 
 BOTH = space({RATE: RATES, BATCH: BATCHES})
@@ -30,7 +29,22 @@ def test_a_best_at_an_end_asks_for_a_wider_range_and_takes_the_trials_over() -> 
     [wanted], [why] = found.what.facts["ranges"], found.because.facts["reasons"]
     assert wanted.facts == {"name": RATE, "range": "low: 0.0001, high: 0.1"}  # by the square root of 100
     assert (why.facts["value"], why.facts["extent"]) == ("0.0099", "0.0001–0.01")
-    assert found.command.endswith("--space mine.yaml --study mine-wider --warm-start mine --trials 10")
+    assert found.command.endswith("--space mine.yaml --study mine-wider --warm-start mine --trials 12")  # as asked
+
+
+def test_a_wider_search_takes_as_many_trials_as_its_space_when_fewer_were_asked_for() -> None:
+    trials = [at(0, 0.5, 1e-3), at(1, 0.4, 9.9e-3)]
+    found = spoken(searching.boundary(case(trials, space=BOTH, command="run.py --mode tune --trials=4")))
+    assert found.command.endswith("--warm-start mine --trials 10")
+
+
+def test_beside_a_confirmed_best_a_wider_range_is_one_of_two_ways() -> None:
+    base = [result(2 + place, loss, confirms="baseline", values={RATE: 1e-3}) for place, loss in enumerate((0.5, 0.51))]
+    trials = [result(0, 0.5), result(1, 0.3, values={RATE: 9.9e-3}), *base]
+    again = [result(5 + place, loss, confirms="best", values={RATE: 9.9e-3}) for place, loss in enumerate((0.3, 0.31))]
+    found = spoken(searching.boundary(case([*trials, *again])))
+    assert found.what.key == "advice.boundary_or"
+    assert spoken(searching.boundary(case(trials))).what.key == "advice.boundary"
 
 
 def test_a_best_within_the_ranges_asks_for_nothing() -> None:
@@ -49,6 +63,14 @@ def test_an_outermost_choice_counts_only_when_its_trials_are_no_worse() -> None:
     assert searching.boundary(case(lucky, space=BOTH)) is None  # median 0.55 against 0.5
     found = spoken(searching.boundary(case(leading, space=BOTH)))
     assert found.what.facts["ranges"][0].facts["range"] == "8, 16, 32, 64"
+
+
+def test_an_outermost_choice_takes_two_trials_of_each_side_that_reached_their_end() -> None:
+    alone = [at(0, 0.5, 1e-3), at(1, 0.5, 1e-3), at(2, 0.4, 1e-3, 32)]
+    cut = stopped(3, "asha", "pruner", values={RATE: 1e-3, BATCH: 32})
+    assert searching.boundary(case([*alone, cut], space=BOTH)) is None
+    only = [at(number, 0.5 - number / 100, 1e-3, 32) for number in range(16)]
+    assert searching.boundary(case(only, space=BOTH)) is None  # the best quarter crowds, but beside nothing
 
 
 def test_the_best_quarter_crowding_at_an_end_asks_for_more_too() -> None:
@@ -113,10 +135,19 @@ def test_what_matters_little_is_left_out_of_the_next_search() -> None:
 
 
 def test_fewer_than_five_trials_a_parameter_ask_for_more() -> None:
-    found = spoken(searching.few(case([result(number) for number in range(7)], space=BOTH)))
+    some = [result(number) for number in range(7)]
+    found = spoken(searching.few(case(some, space=BOTH, command="run.py --trials 7 --space mine.yaml")))
     assert found.what.facts == {"more": 3}
-    assert found.because.facts == {"trials": 7, "dimensions": 2, "wanted": 10}
+    assert (found.because.key, found.because.facts) == ("advice.few_why", {"trials": 7, "dimensions": 2, "wanted": 10})
     assert found.command.endswith("--space mine.yaml --trials 10 --study mine")
+
+
+def test_more_trials_are_no_fewer_than_were_asked_for() -> None:
+    found = spoken(searching.few(case([result(number) for number in range(7)], space=BOTH)))
+    assert found.what.facts == {"more": 5}
+    facts = {"trials": 7, "dimensions": 2, "wanted": 10, "asked": 12}
+    assert (found.because.key, found.because.facts) == ("advice.few_asked", facts)
+    assert found.command.endswith("--space mine.yaml --trials 12 --study mine")
 
 
 def test_enough_trials_a_running_study_a_grid_and_no_search_ask_for_none() -> None:
@@ -127,93 +158,69 @@ def test_enough_trials_a_running_study_a_grid_and_no_search_ask_for_none() -> No
     assert searching.few(case(some, space=None)) is None
 
 
-def test_a_last_third_without_a_better_trial_is_a_plateau() -> None:
-    trials = [result(number, 0.4 if number == 7 else 0.5) for number in range(12)]
+def test_four_fifths_without_a_better_trial_are_a_plateau() -> None:
+    trials = [result(number, 0.4 if number == 2 else 0.5) for number in range(15)]
     found = spoken(searching.plateau(case(trials)))
-    assert found.because.facts == {"name": "trial-0007", "place": 8, "trials": 12, "since": 4}
+    facts = {"name": "trial-0002", "since": 12, "trials": 15, "chance": pytest.approx(20.0)}
+    assert found.because.facts == facts
     assert "--mode train" in found.command
-    assert searching.plateau(case([*trials[:7], result(7), result(8, 0.4), *trials[9:]])) is None  # three since
-    assert searching.plateau(case(trials[:9])) is None
+    assert searching.plateau(case(trials[:14])) is None  # 11 of 14 are 0.786
+    assert searching.plateau(case([result(0, 0.4), *trials[6:14]])) is None  # of nine trials
 
 
-# reruns
+def test_a_plateau_counts_only_trials_that_could_have_been_the_best() -> None:
+    able = [result(number, 0.4 if number == 2 else 0.5) for number in range(10)]
+    off = [result(10, feasible=False), stopped(11, "loss_jump")]
+    pruned = [stopped(number, "asha", "pruner") for number in range(12, 30)]
+    assert searching.plateau(case([*able, *off, *pruned])) is None  # seven of ten
+    more = [result(number) for number in range(30, 35)]
+    assert spoken(searching.plateau(case([*able, *off, *pruned, *more]))).because.facts["trials"] == 15
 
 
-def rerun(found: list[float], base: list[float]) -> list[Any]:
-    again = [result(20 + place, loss, confirms="best", values={RATE: 2e-3}) for place, loss in enumerate(found)]
-    own = [result(30 + place, loss, confirms="baseline") for place, loss in enumerate(base)]
-    return [result(0, 0.52), result(1, 0.3, values={RATE: 2e-3}), *again, *own]
-
-
-def test_the_formula_of_guenther() -> None:
-    # 2 * (1.959964 + 0.841621)^2 = 15.697758, 1.959964^2 / 4 = 0.960365
-    assert runs_needed(1.0, 1.0) == 17  # 16.66
-    assert runs_needed(0.5, 1.0) == 64  # 63.75, as in tables of the two-sample t test
-    assert runs_needed(100.0, 1.0) == 2
-    assert shown(1.0, 17) == pytest.approx(math.sqrt(15.697758 / (17 - 0.960365)), rel=1e-6)
-
-
-def test_an_indistinguishable_gain_says_how_many_reruns_would_tell_it() -> None:
-    # means 0.52 and 0.50, variance 0.0004 on both sides: gain 0.02 = one standard deviation
-    found = spoken(searching.replicates(case(rerun([0.48, 0.50, 0.52], [0.50, 0.54]))))
-    assert found.what.facts == {"needed": 17}
-    facts = found.because.facts
-    assert (facts["gain"], facts["spread"]) == (pytest.approx(0.02), pytest.approx(0.02))
-    assert (facts["best"], facts["baseline"]) == (3, 3)
-    assert found.command.endswith("--trials 2 --study mine")
-
-
-def test_a_gain_that_would_take_too_many_reruns_is_said_to_be_none_to_count_on() -> None:
-    # gain 0.01: 4 * 15.697758 + 0.960365 = 63.75
-    found = spoken(searching.replicates(case(rerun([0.49, 0.51, 0.53], [0.50, 0.54]))))
-    assert (found.what.key, found.what.facts["needed"], found.command) == ("advice.replicates_many", 64, "")
-
-
-@pytest.mark.parametrize("best", [[0.40, 0.42, 0.44], [0.53, 0.55, 0.54], [0.4]])
-def test_a_clear_gain_a_loss_and_too_few_runs_ask_for_no_number(best: list[float]) -> None:
-    assert searching.replicates(case(rerun(best, [0.50, 0.54]))) is None
-    assert searching.replicates(case([result(0)])) is None
-
-
-def test_a_search_that_reruns_nothing_is_asked_to() -> None:
-    trials = [result(0), result(1, 0.3, values={RATE: 2e-3})]
-    found = spoken(searching.unconfirmed(case(trials, space=space(confirm=0))))
-    assert found.because.facts == {"confirm": 0, "name": "trial-0001"}
-    assert searching.unconfirmed(case(trials)) is None
-    assert searching.unconfirmed(case([result(0)], space=space(confirm=0))) is None  # the baseline is the best
-
-
-def test_a_train_study_says_its_noise_or_how_to_learn_it() -> None:
-    one, three = [result(0, 0.5, values={})], [result(number, 0.4 + number / 10, values={}) for number in range(3)]
-    asked = spoken(searching.noise(case(one, mode="train", space=None)))
-    assert asked.what.key == "advice.seeds"
-    assert "--trials 3" in asked.command
-    told = spoken(searching.noise(case(three, mode="train", space=None)))
-    assert (told.because.facts["mean"], told.because.facts["spread"]) == (pytest.approx(0.5), pytest.approx(0.1))
-    assert told.what.facts["shown"] == pytest.approx(0.1 * math.sqrt(15.697758 / (3 - 0.960365)), rel=1e-6)  # 0.2774
-    assert searching.noise(case(three)) is None
-    assert searching.noise(case([stopped(0, "loss_jump")], mode="train")) is None
+def test_a_plateau_comes_by_chance_in_no_more_than_a_fifth_of_searches() -> None:
+    """Exchangeable trials: the best is as likely at every place."""
+    for count in (10, 14, 15, 33):
+        losses = [[0.4 if one == best else 0.5 for one in range(count)] for best in range(count)]
+        found = [searching.plateau(case([result(n, loss) for n, loss in enumerate(one)])) for one in losses]
+        assert 0 < sum(one is not None for one in found) <= count / 5
 
 
 # budget
 
 
-def test_a_best_in_the_last_tenth_asks_for_a_longer_training() -> None:
-    late = {0: {"best.step": 90.0, "iteration": 100.0}}
-    found = spoken(searching.longer(case([result(0)], metrics=late)))
+def test_a_loss_that_fell_in_the_last_fifth_asks_for_a_longer_training() -> None:
+    found = spoken(searching.longer(case([result(0)], losses=fallen(0.02))))
     assert found.what.facts == {"budget": "2000utt"}
+    numbers = {"early": 0.5, "step": 80, "final": 0.49, "last": 100, "gain": pytest.approx(2.0)}
+    assert found.because.facts == {"name": "trial-0000", "budget": "1000utt", **numbers}
     assert found.command.endswith("--from-study mine --budget 2000utt")
-    trained = spoken(searching.longer(case([result(0, values={})], metrics=late, mode="train", space=None)))
+    trained = spoken(searching.longer(case([result(0, values={})], losses=fallen(0.02), mode="train", space=None)))
     assert "--study mine-longer --budget 2000utt" in trained.command
 
 
+def test_a_best_that_came_last_but_gained_less_than_health_calls_flat_asks_for_nothing() -> None:
+    late = {0: {"best.step": 100.0, "iteration": 100.0}}
+    assert searching.longer(case([result(0)], metrics=late, losses=fallen(0.009))) is None
+    assert searching.longer(case([result(0)], metrics=late)) is None
+    strict = case([result(0)], losses=fallen(0.02), settings="health: {flat_gain: 0.05}")
+    assert searching.longer(strict) is None
+
+
 def test_a_search_on_a_shorter_budget_is_trained_at_full_length() -> None:
-    late = {0: {"best.step": 90.0, "iteration": 100.0}}
-    found = spoken(searching.longer(case([result(0)], metrics=late, space=space(budget="1000utt"))))
+    found = spoken(searching.longer(case([result(0)], losses=fallen(0.02), space=space(budget="1000utt"))))
     assert found.what.key == "advice.full"
     assert "--budget" not in found.command
 
 
-@pytest.mark.parametrize("known", [{"best.step": 89.0, "iteration": 100.0}, {"iteration": 100.0}, {}])
-def test_a_best_before_that_or_an_unknown_one_asks_for_nothing(known: dict[str, float]) -> None:
-    assert searching.longer(case([result(0)], metrics={0: known})) is None
+@pytest.mark.parametrize(
+    "points",
+    [[], [(100, 0.5)], [(50, 0.6), (100, 0.5)], [(95, 0.6), (100, 0.5)], [(0, 0.5)], [(80, 0.0), (100, 0.0)]],
+)
+def test_without_a_validation_near_the_last_fifth_there_is_no_late_gain(points: list[tuple[int, float]]) -> None:
+    assert late_gain(points) is None
+
+
+def test_a_late_gain_is_measured_from_the_lowest_loss_before() -> None:
+    found = late_gain([(20, 0.5), (75, 0.6), (90, 0.9), (100, 0.45)])
+    assert found is not None
+    assert (found.early, found.step, found.final, found.share) == (0.5, 75, 0.45, pytest.approx(0.1))

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from smart_tuner.report import mending, searching, suspects
+from smart_tuner.report import mending, reruns, searching, suspects
 from smart_tuner.report.case import Case
 from smart_tuner.report.catalogue import said
 from smart_tuner.report.commands import Commands
-from smart_tuner.report.evidence import Evidence
+from smart_tuner.report.evidence import Evidence, Points
 from smart_tuner.report.finalists import Finalists
 from smart_tuner.report.view import Advice, Line, Verdict
 from smart_tuner.study.importance import Importance
@@ -38,15 +38,16 @@ RULES: dict[str, Rule] = {
     "sick": mending.sick,
     "wrong_stops": mending.wrong_stops,
     "boundary": searching.boundary,
-    "replicates": searching.replicates,
-    "unconfirmed": searching.unconfirmed,
+    "replicates": reruns.replicates,
+    "undecided": reruns.undecided,
+    "unconfirmed": reruns.unconfirmed,
     "few": searching.few,
     "plateau": searching.plateau,
     "fastest": searching.fastest,
     "longer": searching.longer,
     "drop": searching.drop,
     "hard_utterances": suspects.hard_utterances,
-    "noise": searching.noise,
+    "noise": reruns.noise,
     "train": searching.train,
 }
 """By name, the most consequential first."""
@@ -54,6 +55,7 @@ GO_ON = ("few", "plateau", "longer", "fastest", "train")
 """To search on as before, and to train what was found."""
 SILENCED: dict[str, tuple[str, ...]] = {
     "attempts": ("data",),
+    "memory": ("few", "train"),
     "data": ("few", "plateau", "train"),
     "stops": ("few", "plateau", "train"),
     "unhealthy": ("few", "boundary"),
@@ -61,6 +63,7 @@ SILENCED: dict[str, tuple[str, ...]] = {
     "wrong_stops": GO_ON,
     "boundary": GO_ON,
     "replicates": ("train",),
+    "undecided": ("train",),
     "unconfirmed": ("train",),
     "few": ("plateau", "longer", "fastest", "train"),
     "plateau": ("train",),
@@ -68,6 +71,8 @@ SILENCED: dict[str, tuple[str, ...]] = {
     "longer": ("train",),
 }
 """Rules that say nothing beside a weightier one: to search on, or to train the best, while it says to change course."""
+TOO_EARLY = ("boundary", "few")
+"""So few trials that a boundary is no more than a hint do not silence the advice to search on."""
 
 
 def advice(
@@ -76,16 +81,21 @@ def advice(
     importance: Importance,
     verdicts: Mapping[str, tuple[Verdict, ...]],
     commands: Commands,
-    utterances: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    utterances: Mapping[str, Sequence[Mapping[str, Any]]],
+    losses: Mapping[str, Points],
 ) -> tuple[Advice, ...]:
-    """At most eight pieces of advice, the most consequential first; utterances: what each came to, by run."""
+    """At most eight pieces of advice, the most consequential first.
+
+    By the run's name, utterances: what each came to; losses: validation.loss over the iterations, of the best at least.
+    """
     case = Case(
         evidence=evidence,
         finalists=finalists,
         importance=importance,
         verdicts=verdicts,
         commands=commands,
-        utterances=utterances or {},
+        utterances=utterances,
+        losses=losses,
     )
     return tuple(given(case).values())[:MOST]
 
@@ -94,11 +104,17 @@ def given(case: Case) -> dict[str, Advice]:
     """What each rule advises, by its name, without those that a weightier one silences."""
     found: dict[str, Advice] = {}
     for name, rule in RULES.items():
-        if not any(name in SILENCED.get(other, ()) for other in found):
+        if not any(silences(case, other, name) for other in found):
             said_now = rule(case)
             if said_now is not None:
                 found[name] = said_now
     return found
+
+
+def silences(case: Case, weightier: str, name: str) -> bool:
+    """Whether a rule that has spoken leaves another nothing to say."""
+    too_early = (weightier, name) == TOO_EARLY and len(case.trials) < searching.FEW_TRIALS
+    return name in SILENCED.get(weightier, ()) and not too_early
 
 
 def importance_lines(importance: Importance, space: Mapping[str, Any]) -> tuple[Line, ...]:

@@ -1,21 +1,32 @@
 """The answer in five lines, and what to type next."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from smart_tuner import machine
-from smart_tuner.health.history import SCORE
+from smart_tuner.health.history import GATE_MEAN, SCORE
 from smart_tuner.report.catalogue import Said, said
 from smart_tuner.report.commands import Commands
 from smart_tuner.report.energy import energy
 from smart_tuner.report.evidence import Archive, Evidence, Run
 from smart_tuner.report.finalists import Finalists
-from smart_tuner.report.findings import standing
-from smart_tuner.report.gain import gained, noise, reason, won
+from smart_tuner.report.gain import gained, noise, won
 from smart_tuner.report.guide import RANK, overall
 from smart_tuner.report.leaderboard import differing, measured
 from smart_tuner.report.phrases import after, figure, line, listed, span
+from smart_tuner.report.steps import (
+    ENOUGH_SEEDS,
+    TO_CONFIRM,
+    TO_TRAIN,
+    UNFINISHED,
+    Step,
+    Verdicts,
+    next_step,
+    sick,
+    step,
+    unmeasured,
+)
 from smart_tuner.report.stopped import saved
 from smart_tuner.report.view import Command, Line, Verdict
 from smart_tuner.study.audit import audit
@@ -23,20 +34,19 @@ from smart_tuner.study.conclusions import name, searched, winner
 from smart_tuner.study.results import Result
 from smart_tuner.study.summary import front
 
-ENOUGH_SEEDS = 3
 FRONT_SHOWN = 5
 FURTHER_TRIALS = 10
-LEFT = ("sick", "no_better")
-"""Ends of a search that leave its best for the baseline."""
-UNFINISHED = ("running", "open", "interrupted", "failed")
+VITAL = (SCORE, GATE_MEAN)
+"""Without these nobody can say that a voice speaks and stops."""
+COST = {
+    "trials": ("findings.cost", "findings.cost_partly"),
+    "reruns": ("findings.cost_reruns", "findings.cost_reruns_partly"),
+}
+"""What trials or reruns took, known of all of them or of some."""
 
-Verdicts = Mapping[str, tuple[Verdict, ...]]
 
-
-def answer(
-    evidence: Evidence, finalists: Finalists, verdicts: Verdicts, archive: Archive | None = None
-) -> tuple[Line, ...]:
-    """Best, gain, health, cost, next; the energy only with an archive to read it from."""
+def answer(evidence: Evidence, finalists: Finalists, verdicts: Verdicts, archive: Archive) -> tuple[Line, ...]:
+    """Best, gain, health, cost, next; the archive holds what the GPU drew."""
     link = finalists.best.link if finalists.best is not None and len(evidence.objectives) == 1 else ""
     return (
         line("front" if len(evidence.objectives) > 1 else "best", best(evidence, finalists), link),
@@ -106,11 +116,6 @@ def nothing_best(evidence: Evidence) -> Said:
     )
 
 
-def unmeasured(result: Result) -> bool:
-    """Whether a trial ran to its end, and its objective was not kept: earlier versions did not."""
-    return result.state == "complete" and result.feasible and result.loss is None
-
-
 # gain
 
 
@@ -140,9 +145,12 @@ def health(evidence: Evidence, finalists: Finalists, verdicts: Verdicts) -> Said
     level = overall(judged)
     if level is None:
         return said("findings.health_unknown", name=run.name)
+    missing = [metric for metric in VITAL if metric not in {one.metric for one in judged}]
     if level == "good":
-        return said("findings.health_good", name=run.name, count=len(judged))
+        key = "findings.health_partly" if missing else "findings.health_good"
+        return said(key, name=run.name, count=len(judged), members=missing)
     parts = [group(one, judged) for one in reversed(RANK) if one != "good"]
+    parts += [said("findings.not_judged", members=missing)] if missing else []
     good = sum(one.level == "good" for one in judged)
     shown = [one for one in parts if one is not None]
     return said(f"findings.health_{level}", name=run.name, parts=after(*shown), good=good, count=len(judged))
@@ -161,82 +169,72 @@ def group(level: str, judged: Sequence[Verdict]) -> Said | None:
 # cost
 
 
-def cost_of_all(evidence: Evidence, archive: Archive | None) -> Said:
+def cost_of_all(evidence: Evidence, archive: Archive) -> Said:
     """Training time, energy where a GPU told it, and what stopping early saved."""
     if evidence.mode == "runs":
         return said("findings.cost_runs", runs=len(evidence.runs))
     trials = searched(evidence.results)
     reruns = [result for result in evidence.results if result.confirms]
-    seconds = sum(one.seconds for one in trials)
-    if trials and not seconds:
+    if trials and not any(one.seconds for one in trials):
         return said("findings.cost_unknown", trials=len(trials))
-    spent = said("findings.cost", span=span(seconds), trials=len(trials))
-    again = said("findings.cost_reruns", span=span(sum(one.seconds for one in reruns)), reruns=len(reruns))
+    again = spent(reruns, "reruns") if reruns else None
     found = audit(evidence.results, evidence.objectives[0].direction)
     worth = said("findings.cost_saved", count=sum(found.stopped.values()), saved=saved(found))
     return after(
-        spent,
-        again if reruns else None,
+        spent(trials, "trials"),
+        again,
         drawn(evidence, archive),
         worth if found.stopped else said("findings.cost_unstopped"),
     )
 
 
-def drawn(evidence: Evidence, archive: Archive | None) -> Said | None:
+def spent(results: Sequence[Result], counted: str) -> Said:
+    """Their training time, and of how many it is known: of a past that another session told it is not."""
+    known = sum(one.seconds > 0 or (one.state != "complete" and not one.utterances) for one in results)
+    facts = {"span": span(sum(one.seconds for one in results)), "known": known, counted: len(results)}
+    return said(COST[counted][known < len(results)], **facts)
+
+
+def drawn(evidence: Evidence, archive: Archive) -> Said | None:
     """The energy, and of how many trials it is known."""
-    found = energy(evidence, archive) if archive is not None else None
-    return (
-        None if found is None else said("findings.energy", kwh=found.kwh, known=found.trials, all=len(evidence.results))
-    )
+    found = energy(evidence, archive)
+    if found is None:
+        return None
+    return said("findings.energy", kwh=found.kwh, known=found.trials, all=len(evidence.results))
 
 
-# next
+# what to type next
 
 
-def next_step(evidence: Evidence, finalists: Finalists, verdicts: Verdicts) -> Said:
-    """What to do now, in a sentence."""
-    if evidence.mode == "runs":
-        return said("findings.next_runs")
-    stands = standing(evidence)
-    if stands in UNFINISHED or stands == "empty":
-        return said(f"findings.next_{stands}")
-    best = finalists.best
-    if best is None:
-        unknown = any(unmeasured(result) for result in evidence.results)
-        return said(f"findings.next_{'unknown' if unknown else 'train_none' if evidence.mode == 'train' else 'none'}")
-    if len(evidence.objectives) > 1:
-        return said("findings.next_front")
-    why = next_of_training(evidence) if evidence.mode == "train" else next_of_search(evidence)
-    if why not in LEFT and overall(verdicts.get(best.name, ())) == "sick":
-        return said("findings.next_unhealthy", name=best.name)
-    return said(f"findings.next_{why}", name=best.name)
-
-
-def next_of_search(evidence: Evidence) -> str:
-    """What a finished search leads to."""
-    return reason(evidence.results, evidence.objectives[0].direction)
-
-
-def next_of_training(evidence: Evidence) -> str:
-    """What a finished train study leads to."""
-    complete = sum(result.state == "complete" for result in evidence.results)
-    return "seeds" if complete < ENOUGH_SEEDS else "listen"
-
-
-def commands(evidence: Evidence, finalists: Finalists, commands: Commands, archive: Archive) -> tuple[Command, ...]:
-    """Train it fully, hear it, continue the search; only what can be typed."""
-    known = [*training(evidence, commands), *hearing(evidence, finalists, archive), *continuing(evidence, commands)]
+def commands(
+    evidence: Evidence, finalists: Finalists, commands: Commands, archive: Archive, verdicts: Verdicts
+) -> tuple[Command, ...]:
+    """What the next step takes, hear the best, continue the search; only what can be typed."""
+    found = step(evidence, finalists, verdicts)
+    known = [
+        *training(evidence, commands, found, verdicts),
+        *confirming(evidence, commands, found),
+        *hearing(evidence, finalists, archive),
+        *continuing(evidence, commands, found),
+    ]
     return tuple(one for one in known if one.command)
 
 
-def training(evidence: Evidence, commands: Commands) -> list[Command]:
-    """Train the winner of a search at full length, or a train study's settings with more seeds."""
-    if evidence.mode == "tune" and evidence.winner is not None:
-        return [command(said("findings.command_train", name=name(evidence.winner)), commands.train())]
-    if evidence.mode != "train" or standing(evidence) in UNFINISHED:
+def training(evidence: Evidence, commands: Commands, found: Step, verdicts: Verdicts) -> list[Command]:
+    """Train the winner of a search at full length, or a train study's settings with more seeds; nothing sick."""
+    if evidence.mode == "train" and found in ("seeds", "listen", "train_none"):
+        trials = max(ENOUGH_SEEDS, len(evidence.results) + 1)
+        return [command(said("findings.command_seeds", trials=trials), commands.train(trials=trials))]
+    if found not in TO_TRAIN or evidence.winner is None or sick(name(evidence.winner), verdicts):
         return []
-    trials = max(ENOUGH_SEEDS, len(evidence.results) + 1)
-    return [command(said("findings.command_seeds", trials=trials), commands.train(trials=trials))]
+    return [command(said("findings.command_train", name=name(evidence.winner)), commands.train())]
+
+
+def confirming(evidence: Evidence, commands: Commands, found: Step) -> list[Command]:
+    """The same search once more, where its space asks for more reruns by then."""
+    if found not in TO_CONFIRM:
+        return []
+    return [command(said("findings.command_confirm"), commands.further(len(searched(evidence.results))))]
 
 
 def hearing(evidence: Evidence, finalists: Finalists, archive: Archive) -> list[Command]:
@@ -266,16 +264,14 @@ def synthesised(paths: Sequence[str]) -> str | None:
     return max(sorted(found), key=lambda path: found[path], default=None)
 
 
-def continuing(evidence: Evidence, commands: Commands) -> list[Command]:
+def continuing(evidence: Evidence, commands: Commands, found: Step) -> list[Command]:
     """Go on with what is not finished, or search on."""
-    if evidence.mode == "runs":
-        return []
-    if standing(evidence) in (*UNFINISHED, "empty"):
+    if found in UNFINISHED:
         return [
             command(said("findings.command_continue"), evidence.command),
             command(said("findings.command_report"), commands.report()),
         ]
-    if evidence.mode == "train":
+    if evidence.mode != "tune":
         return []
     done = len(searched(evidence.results))
     trials = done + max(done, FURTHER_TRIALS)

@@ -8,13 +8,14 @@ from smart_tuner import documents
 from smart_tuner.report import advice, answering, drawing, findings, guide, leaderboard, listening, stopped
 from smart_tuner.report.catalogue import Catalogue, Said, said
 from smart_tuner.report.commands import Commands
-from smart_tuner.report.evidence import Archive, Evidence
+from smart_tuner.report.evidence import Archive, Evidence, Points
 from smart_tuner.report.finalists import Finalists, finalists, judged
 from smart_tuner.report.view import Picture, View
 from smart_tuner.study.importance import importance
 
 UTTERANCES = "validation/utterances.json"
 """Artefact of a trial: what each validation utterance came to."""
+LOSS = "validation.loss"
 TERMS = ("dataset.digest", "hparams.budget", "hparams.reduction_factor")
 """Losses of runs that differ in these, or in speech.*, do not compare."""
 
@@ -32,7 +33,7 @@ def view(evidence: Evidence, archive: Archive, catalogue: Catalogue) -> View:
         status=findings.status(evidence),
         notices=(*findings.notices(evidence), *mixed(evidence), *without(pictures, chosen), *broken),
         answer=answering.answer(evidence, chosen, verdicts, archive),
-        commands=answering.commands(evidence, chosen, commands, archive),
+        commands=answering.commands(evidence, chosen, commands, archive, verdicts),
         columns=leaderboard.columns(evidence),
         rows=leaderboard.rows(evidence, chosen, verdicts),
         stops=stopped.stops(evidence, archive),
@@ -42,11 +43,17 @@ def view(evidence: Evidence, archive: Archive, catalogue: Catalogue) -> View:
         curves=drawing.curves(evidence, chosen, archive, catalogue),
         pictures=pictures,
         listening=listening.listening(chosen, archive, evidence),
-        advice=advice.advice(evidence, chosen, weighed, verdicts, commands, listed),
+        advice=advice.advice(evidence, chosen, weighed, verdicts, commands, listed, losses(chosen, archive)),
         reproduction=findings.reproduction(evidence),
         settings=evidence.settings,
         space=documents.dump(dict(evidence.space)) if evidence.space else "",
     )
+
+
+def losses(chosen: Finalists, archive: Archive) -> dict[str, Points]:
+    """How the best's validation.loss fell, by the run's name."""
+    run = chosen.best
+    return {run.name: archive.history(run.run_id, LOSS)} if run is not None and run.run_id is not None else {}
 
 
 def without(pictures: Sequence[Picture], chosen: Finalists) -> tuple[Said, ...]:

@@ -1,5 +1,6 @@
 """What the rules of advice look at: the evidence, what was made of it, and what several of them ask."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,7 +12,7 @@ from smart_tuner.budget import Budget
 from smart_tuner.errors import SettingsError
 from smart_tuner.report.catalogue import Said, said
 from smart_tuner.report.commands import Commands
-from smart_tuner.report.evidence import Evidence, Run
+from smart_tuner.report.evidence import Evidence, Points, Run
 from smart_tuner.report.finalists import Finalists
 from smart_tuner.report.view import Verdict
 from smart_tuner.settings import Settings, changed
@@ -21,6 +22,7 @@ from smart_tuner.study.conclusions import searched
 from smart_tuner.study.importance import Importance, parameters
 from smart_tuner.study.results import Result
 
+BATCH = "hparams.batch_size"
 LONGEST_NAME = 100
 """Characters of a study's name."""
 
@@ -37,6 +39,8 @@ class Case:
     """By the run's name."""
     utterances: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     """What each validation utterance came to, by the run's name."""
+    losses: Mapping[str, Points] = field(default_factory=dict)
+    """validation.loss over the iterations, by the run's name; the best's at least."""
 
     @cached_property
     def trials(self) -> list[Result]:
@@ -67,6 +71,17 @@ class Case:
     def wanted(self) -> int:
         """Trials that the space takes, at least those there are."""
         return max(TRIALS_PER_DIMENSION * len(self.parameters), len(self.trials))
+
+    @property
+    def asked(self) -> int:
+        """Trials that the study's own command line asks for; 0 when it is unknown."""
+        given = re.findall(r"(?<!\S)--trials[=\s]+(\d+)", self.evidence.command)
+        return int(given[-1]) if given else 0
+
+    @property
+    def aim(self) -> int:
+        """Trials to ask for: what the space takes, and no fewer than were asked for before."""
+        return max(self.wanted, self.asked)
 
     @cached_property
     def settings(self) -> Settings | None:

@@ -9,6 +9,7 @@ from smart_tuner.report.evidence import Evidence, Run
 from smart_tuner.report.phrases import line, listed
 from smart_tuner.report.view import Line
 from smart_tuner.study.conclusions import name, searched, winner
+from smart_tuner.study.results import Result
 
 Standing = Literal["runs", "empty", "running", "open", "interrupted", "failed", "finished", "unknown"]
 
@@ -87,7 +88,15 @@ def run_notices(evidence: Evidence) -> list[Said]:
     unknown = [run.name for run in evidence.runs if run.number is not None and orphan(run)]
     found = [said("findings.notice_failed", names=listed([named(run) for run in failed], 3))] if failed else []
     found += [said("findings.notice_by_hand", names=listed(foreign))] if foreign else []
-    return found + ([said("findings.notice_unknown", names=listed(unknown))] if unknown else [])
+    found += [said("findings.notice_unknown", names=listed(unknown))] if unknown else []
+    over = [overspent(result) for result in evidence.results if result.utterances > result.planned > 0]
+    return found + ([said("findings.notice_over", names=listed(over))] if over else [])
+
+
+def overspent(result: Result) -> Said:
+    """A trial that saw more than its budget holds."""
+    facts = {"utterances": result.utterances, "planned": result.planned}
+    return said("findings.over", name=name(result.number), **facts)
 
 
 def orphan(run: Run) -> bool:

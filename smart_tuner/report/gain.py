@@ -1,13 +1,12 @@
 """Is the best more than luck? The gain over the baseline, and what the study therefore gives to a training."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any
 
 from smart_tuner.report.catalogue import Said, said
 from smart_tuner.report.phrases import after
 from smart_tuner.study.conclusions import (
     Confirmation,
-    Winner,
     baseline_trial,
     best_trial,
     confirmation,
@@ -18,9 +17,10 @@ from smart_tuner.study.conclusions import (
 )
 from smart_tuner.study.results import Result, summarise
 
-Reason = Literal[
-    "none", "own", "not_rerun", "sick", "no_better", "confirmed", "not_healthy", "unmeasured", "few", "noise"
-]
+PAIR = 2.8
+"""Standard deviations within which 19 of 20 pairs of single runs differ: 1.96 times the square root of 2."""
+HARDLY_KNOWN = 2
+"""Seeds whose spread says little of the spread itself: its 95 % interval goes from half of it to 32 times of it."""
 
 
 def gained(results: Sequence[Result], direction: str) -> Said:
@@ -47,27 +47,24 @@ def confirmed(found: Confirmation) -> Said:
     """What the reruns say: conclusions.Confirmation.sentence in any language."""
     base = found.baseline
     left_out = said("findings.left_out", sick=base.sick, total=base.total) if base.sick else None
-    if found.best.sick:
-        return after(said("findings.gain_sick", sick=found.best.sick, total=found.best.total), left_out)
-    if found.gain is None:
-        healthy = len(found.best.values)
-        return said("findings.gain_no_baseline", runs=base.total, healthy=healthy, reruns=found.best.total)
-    return after(measured_gain(found, found.gain), left_out)
+    text = said(f"findings.gain_{found.finding}", **rerun_facts(found))
+    return text if found.finding == "no_baseline" else after(text, left_out)
 
 
-def measured_gain(found: Confirmation, gain: float) -> Said:
-    """The difference of the means, with its interval where there is one."""
-    numbers = {
-        "difference": difference_in_words(gain),
+def rerun_facts(found: Confirmation) -> dict[str, Any]:
+    """The numbers of a confirmation, as far as it has them."""
+    low, high = found.interval or (None, None)
+    return {
+        "sick": found.best.sick,
+        "total": found.best.total,
         "reruns": len(found.best.values),
         "runs": len(found.baseline.values),
+        "baseline_total": found.baseline.total,
+        "baseline_sick": found.baseline.sick,
+        "difference": difference_in_words(found.gain or 0.0),
+        "low": low,
+        "high": high,
     }
-    if found.interval is None:
-        few = min(len(found.best.values), len(found.baseline.values)) < 2
-        return said("findings.gain_few" if few else "findings.gain_same", **numbers)
-    low, high = found.interval
-    noise = found.verdict == "not distinguishable from the baseline"
-    return said("findings.gain_noise" if noise else "findings.gain_interval", low=low, high=high, **numbers)
 
 
 def difference_in_words(gain: float) -> Said:
@@ -77,34 +74,12 @@ def difference_in_words(gain: float) -> Said:
     return said("findings.better" if gain > 0 else "findings.worse", amount=abs(gain))
 
 
-def reason(results: Sequence[Result], direction: str) -> Reason:
-    """Why conclusions.winner gives what it gives."""
-    given, best = winner(results, direction), best_trial(results, direction)
-    own, found = baseline_trial(results), confirmation(results, direction)
-    if given is None or best is None:
-        return "none"
-    if own is not None and best.values == own.values:
-        return "own"
-    if found is None:
-        return "not_rerun"
-    if given.number != best.number:
-        return "sick" if found.best.sick else "no_better"
-    if given.confirmed:
-        return "confirmed"
-    if found.best.sick:
-        return "not_healthy"
-    if found.verdict == "open":
-        return "few" if found.gain is not None else "unmeasured"
-    return "noise"
-
-
 def won(results: Sequence[Result], direction: str) -> Said | None:
     """What --from-study gives, and why: conclusions.Winner.sentence in any language; None when nothing does."""
-    given: Winner | None = winner(results, direction)
-    best = best_trial(results, direction)
-    if given is None or best is None:
+    given = winner(results, direction)
+    if given is None:
         return None
-    return said(f"findings.winner_{reason(results, direction)}", name=name(given.number), best=name(best.number))
+    return said(f"findings.winner_{given.reason}", name=name(given.number), best=name(given.best))
 
 
 def noise(results: Sequence[Result]) -> Said:
@@ -112,8 +87,10 @@ def noise(results: Sequence[Result]) -> Said:
     found = summarise(results)
     if found.best is None or found.mean is None:
         return said("findings.noise_none")
-    losses = [one.loss for one in results if one.state == "complete" and one.values == found.best.values]
-    runs = sum(loss is not None for loss in losses)
     if found.spread is None:
         return said("findings.noise_unknown")
-    return said("findings.noise", mean=found.mean, spread=found.spread, runs=runs)
+    losses = [one.loss for one in results if one.state == "complete" and one.values == found.best.values]
+    runs = sum(loss is not None for loss in losses)
+    facts = {"mean": found.mean, "spread": found.spread, "runs": runs, "pair": PAIR * found.spread, "factor": PAIR}
+    rough = said("findings.noise_rough", runs=runs) if runs <= HARDLY_KNOWN else None
+    return after(said("findings.noise", **facts), rough)

@@ -32,6 +32,7 @@ def importance_chart(weighed: Importance, trials: Trials, catalogue: Catalogue) 
     summary = said(
         "charts.importance_summary",
         count=len(weighed.shares),
+        metric=trials.metric,
         trials=weighed.trials,
         name=first.name,
         share=first.share,
@@ -232,6 +233,7 @@ def interaction_chart(trials: Trials, weighed: Importance, catalogue: Catalogue)
     title = said("charts.interaction", first=first.short, second=second.short)
     summary = said(
         "charts.interaction_summary",
+        metric=trials.metric,
         trials=len(trials.ended),
         first=first.short,
         second=second.short,

@@ -8,18 +8,18 @@ from typing import Any
 from smart_tuner.budget import Budget
 from smart_tuner.health.history import FOCUS, GATE_MEAN, GATE_STD, GUIDE, NORM, SCORE, SPREAD
 from smart_tuner.health.repairs import repair
-from smart_tuner.report.case import Case, assigned, counted, plain
-from smart_tuner.report.catalogue import Said, said
+from smart_tuner.report.case import BATCH, Case, assigned, counted, plain
+from smart_tuner.report.catalogue import MISSING, Said, said
 from smart_tuner.report.evidence import Run
 from smart_tuner.report.ranges import extremes, shifted, span
 from smart_tuner.report.suspects import OFF_DIAGONAL
 from smart_tuner.report.view import Advice, Verdict
 from smart_tuner.settings import Settings, differences
+from smart_tuner.space.space import Parameter
 from smart_tuner.study.audit import Audit, audit
 from smart_tuner.study.conclusions import name as named
 from smart_tuner.study.results import Result
 
-BATCH = "hparams.batch_size"
 FEW = 3
 """Stops by one rule that make a pattern."""
 SIGN = {SCORE: "attention_late", FOCUS: "attention_stuck", SPREAD: "attention_stuck", GATE_STD: "gate_flat"}
@@ -47,33 +47,50 @@ LOOSENED = {
 def memory(case: Case) -> Advice | None:
     """Batch sizes for which the memory did not suffice, and that no trial got through with."""
     fits = [batch for run in case.evidence.runs if run.state == "complete" and (batch := size_of(run))]
-    full = [batch for run in case.failed if "no memory left" in reason(run) and (batch := size_of(run))]
+    full = [batch for run in case.failed if "no memory left" in fault_of(run) and (batch := size_of(run))]
     full = [size for size in full if size > max(fits, default=0)]
     if not full:
         return None
-    smallest = min(full)
-    because = said("advice.memory_why", count=len(full), smallest=smallest, most=str(max(fits, default=0) or "–"))
+    smallest, most = min(full), max(fits, default=0)
+    because = said("advice.memory_why", count=len(full), smallest=smallest, most=str(most or MISSING))
     parameter = case.parameters.get(BATCH)
     if parameter is None:
-        half = max(1, smallest // 2)
-        command = case.commands.with_settings(case.sibling("-smaller"), f"{BATCH}={half}")
-        return Advice(what=said("advice.memory", size=half), because=because, command=command)
+        return smaller(case, max(1, smallest // 2), said("advice.memory", size=max(1, smallest // 2)), because)
     if parameter.type == "categorical":
-        room = ", ".join(plain(choice) for choice in parameter.choices if float(choice) < smallest)
-    else:
-        low, _ = extremes(parameter)
-        room = span(parameter, low, max([size for size in fits if size >= low], default=max(low, smallest // 2)))
+        return fewer_choices(case, parameter, smallest, because)
+    low, _ = extremes(parameter)
+    room = span(parameter, low, max([size for size in fits if size >= low], default=max(low, smallest // 2)))
     what = said("advice.memory_range", range=room)
-    return Advice(what=what, because=because, command=case.commands.further(case.wanted) if room else "")
+    return Advice(what=what, because=because, command=case.commands.further(case.aim))
+
+
+def smaller(case: Case, size: int, what: Said, because: Said) -> Advice:
+    """Begin another study with this batch size."""
+    command = case.commands.with_settings(case.sibling("-smaller"), f"{BATCH}={size}")
+    return Advice(what=what, because=because, command=command)
+
+
+def fewer_choices(case: Case, parameter: Parameter, smallest: int, because: Said) -> Advice:
+    """Begin another study without the choices that do not fit: those of a study that has begun cannot change."""
+    room = [choice for choice in parameter.choices if float(choice) < smallest]
+    if len(room) < 2:
+        size = int(room[0]) if room else max(1, smallest // 2)
+        return smaller(case, size, said("advice.memory_alone", size=size), because)
+    what = said("advice.memory_choices", choices=", ".join(map(plain, room)))
+    command = case.commands.another(case.sibling("-smaller"), **{"warm-start": case.evidence.name})
+    own = case.settings.hparams.batch_size if case.settings is not None else room[0]
+    if command and own not in room:  # the settings' own values are tried first, and must be among the choices
+        command += f" --set {BATCH}={plain(max(room, key=float))}"
+    return Advice(what=what, because=because, command=command)
 
 
 def faults(case: Case) -> Advice | None:
     """Trials that broke by something else, more than one or with nothing beside them."""
-    broken = [reason(run) for run in case.failed if "no memory left" not in reason(run)]
+    broken = [fault_of(run) for run in case.failed if "no memory left" not in fault_of(run)]
     if not broken or (len(broken) == 1 and case.evidence.results):
         return None
     [(sentence, count)] = Counter(broken).most_common(1)
-    because = said("advice.faults_why", failed=len(broken), count=count, sentence=sentence[:200] or "–")
+    because = said("advice.faults_why", failed=len(broken), count=count, sentence=sentence[:200] or MISSING)
     return Advice(what=said("advice.faults"), because=because, command=case.commands.check())
 
 
@@ -83,7 +100,7 @@ def size_of(run: Run) -> int:
     return int(run.batch if run.batch is not None else searched)
 
 
-def reason(run: Run) -> str:
+def fault_of(run: Run) -> str:
     """What a trial broke by, as far as it is known."""
     return (run.result.reason if run.result is not None else "") or run.tags.get("error", "")
 

@@ -14,7 +14,9 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from smart_tuner.console import Console
 from smart_tuner.report.catalogue import MISSING, Catalogue, Said, said
-from smart_tuner.report.shown import Shown
+from smart_tuner.report.differences import differences
+from smart_tuner.report.phrases import figure
+from smart_tuner.report.shown import Shown, still_open
 from smart_tuner.report.view import Level, Line, Row, View
 
 SYMBOLS: dict[Level, str] = {"good": "✓", "watch": "▲", "sick": "✕"}
@@ -70,8 +72,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters.update(number=number, short=short, minutes=minutes, web=web, data=data, broken=broken)
-    made.filters.update(inline=inline, cell=cell, fence=fence)
+    made.filters.update(number=figure, short=short, minutes=minutes, web=web, data=data, broken=broken)
+    made.filters.update(inline=inline, cell=cell, fence=fence, still_open=still_open)
     made.globals.update(symbols=SYMBOLS, words=WORDS, missing=MISSING, most_shown=SHOWN, most_judged=JUDGED)
     return made
 
@@ -96,13 +98,6 @@ def broken(name: str) -> list[str]:
     return re.findall(r"[^._/=,]+[._/=,]*|[._/=,]+", name)
 
 
-def number(value: float | None) -> str:
-    """A measured value in four decimals."""
-    if value is None or not math.isfinite(value):
-        return MISSING
-    return f"{value:.4f}" if abs(value) < 10_000 else f"{value:.4g}"
-
-
 def short(value: float) -> str:
     """A judged value in about three digits."""
     size = abs(value)
@@ -117,25 +112,6 @@ def minutes(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
-
-
-def differences(views: Sequence[View], catalogue: Catalogue) -> list[tuple[str, list[str], bool]]:
-    """What it is, its value in each study, whether they differ."""
-    if len(views) < 2:
-        return []
-    facts = [aspects(view, catalogue) for view in views]
-    names = dict.fromkeys(name for fact in facts for name in fact)
-    values = {name: [fact.get(name, MISSING) for fact in facts] for name in names}
-    return [(name, found, len(set(found)) > 1) for name, found in values.items()]
-
-
-def aspects(view: View, catalogue: Catalogue) -> dict[str, str]:
-    """What two studies are compared by."""
-    facts = {"page.objective": view.columns[0] if view.columns else MISSING, "page.runs": str(len(view.rows))}
-    named = {catalogue(said(key)): value for key, value in facts.items()}
-    best = {catalogue(line.label): catalogue(line.text) for line in view.answer[:1]}
-    made = {catalogue(line.label): catalogue(line.text) for line in view.reproduction}
-    return {**named, **best, catalogue(said("page.status")): catalogue(view.status), **made}
 
 
 # Markdown
@@ -165,7 +141,7 @@ def board(view: View, catalogue: Catalogue, most: int) -> list[list[str]]:
         [
             f"[{inline(row.name)}]({web(row.link)})" if web(row.link) else inline(row.name),
             inline(state_of(row, catalogue)),
-            *(number(row.metrics.get(column)) for column in view.columns),
+            *(figure(row.metrics.get(column)) for column in view.columns),
             minutes(row.minutes),
             inline(catalogue(row.why)),
             inline(row.changed),
@@ -256,7 +232,7 @@ def screen(view: View, catalogue: Catalogue) -> tuple[list[str], list[list[str]]
         [
             row.name,
             ", ".join(map(catalogue, row.marks)) or catalogue(row.state),
-            *(number(row.metrics.get(column)) for column in view.columns),
+            *(figure(row.metrics.get(column)) for column in view.columns),
             minutes(row.minutes),
             catalogue(row.why) or row.changed,
         ]
@@ -266,16 +242,24 @@ def screen(view: View, catalogue: Catalogue) -> tuple[list[str], list[list[str]]
 
 
 def verdict_lines(view: View, catalogue: Catalogue) -> list[Line]:
-    """What the guide says of the first run, and of all; the answer holds the thresholds."""
+    """What the guide says of the best run, and of all that ended; the answer holds the thresholds."""
     judged = [row for row in view.rows if row.verdicts]
     if not judged:
         return [Line(label=said("page.verdicts_short"), text=said("page.no_verdicts"))]
-    own = [(one.level, f"{one.metric} {short(one.value)}") for one in judged[0].verdicts]
-    counts = Counter((one.level, one.metric) for row in judged for one in row.verdicts)
+    first = next((row for row in judged if any(mark.key == "findings.mark_best" for mark in row.marks)), judged[0])
+    own = [(one.level, f"{one.metric} {short(one.value)}") for one in first.verdicts]
+    lines = [Line(label=said("page.verdicts_short"), text=f"{first.name}: {by_level(own, catalogue)}")]
+    ended = [row for row in judged if not still_open(row)]
+    if len(ended) > 1:
+        lines.append(Line(label=said("page.all_runs"), text=counted(ended, catalogue)))
+    return lines
+
+
+def counted(rows: Sequence[Row], catalogue: Catalogue) -> str:
+    """How often each metric of some runs is not good."""
+    counts = Counter((one.level, one.metric) for row in rows for one in row.verdicts)
     every = [(level, f"{metric} {count}") for (level, metric), count in counts.most_common()]
-    good = sum(count for (level, _), count in counts.items() if level == "good")
-    lines = [Line(label=said("page.verdicts_short"), text=f"{judged[0].name}: {by_level(own, catalogue)}")]
-    return lines + [Line(label=said("page.all_runs"), text=by_level(every, catalogue, good))] * (len(judged) > 1)
+    return by_level(every, catalogue, sum(count for (level, _), count in counts.items() if level == "good"))
 
 
 def by_level(found: Sequence[tuple[Level, str]], catalogue: Catalogue, good: int | None = None) -> str:

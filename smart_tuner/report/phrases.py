@@ -9,6 +9,7 @@ from smart_tuner.report.catalogue import MISSING, Said, said
 from smart_tuner.report.view import Line
 
 NAMES_SHOWN = 8
+LARGE = 10_000
 
 
 def line(label: str, text: Said | str, link: str = "") -> Line:
@@ -23,8 +24,10 @@ def after(first: Said, *others: Said | None) -> Said:
 
 
 def figure(value: float | None) -> str:
-    """A measured number in four decimals."""
-    return MISSING if value is None or not math.isfinite(value) else f"{value:.4f}"
+    """A measured number in four decimals; a large one in four digits."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return f"{value:.4f}" if abs(value) < LARGE else f"{value:.4g}"
 
 
 def span(seconds: float) -> Said:

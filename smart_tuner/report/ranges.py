@@ -33,6 +33,11 @@ def extremes(parameter: Parameter) -> tuple[float, float]:
     return numbers[0], numbers[-1]
 
 
+def outermost(parameter: Parameter, end: End) -> Category:
+    """The value at an end of its range."""
+    return (min if end == "low" else max)(parameter.corners(), key=float)
+
+
 def extent(parameter: Parameter) -> str:
     """Its values without words."""
     low, high = extremes(parameter)

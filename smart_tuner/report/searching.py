@@ -1,39 +1,39 @@
-"""Advice on how to go on with a search: wider ranges, more trials, more reruns, or none; and how to train its best."""
+"""Advice on how to go on with a search: wider ranges, more trials, or none; and how to train its best."""
 
 import itertools
-import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from smart_tuner.report.case import Case, plain
+from smart_tuner.report.case import BATCH, Case, plain
 from smart_tuner.report.catalogue import Said, said
-from smart_tuner.report.ranges import End, crowded, end_of, extent, wider
+from smart_tuner.report.evidence import Points
+from smart_tuner.report.ranges import End, crowded, end_of, extent, outermost, wider
+from smart_tuner.report.reruns import confirmed
 from smart_tuner.report.view import Advice
 from smart_tuner.request import reworded
+from smart_tuner.settings import Settings
 from smart_tuner.space.space import Parameter
-from smart_tuner.study.conclusions import confirmation, cost, reached_end
+from smart_tuner.study.conclusions import cost, reached_end
 from smart_tuner.study.conclusions import name as named
-from smart_tuner.study.results import Result, summarise
+from smart_tuner.study.results import Result
 
-BATCH = "hparams.batch_size"
 LITTLE = 0.15
 """A parameter whose share is below this, and below an equal share of all, even at the upper end of its band."""
 CROWD = 0.75
 """Share of the best quarter that crowds at an end."""
 FEW_BEST, FEW_TRIALS = 4, 10
-"""Trials in the best quarter that can crowd; trials without which no search has reached a plateau."""
+"""Trials in the best quarter that can crowd; trials without which no search has reached a plateau or a boundary."""
+SETTLED = 0.8
+"""Share of the trials that brought nothing better: by chance alone the best lies as early in a fifth of searches."""
 FASTER = 0.1
 """A pace that is better by less is no reason to choose."""
 GROUPS, FEW_IN_GROUP = 3, 2
 MOST_RANGES = 3
 ENDS: dict[End, Said] = {"low": said("advice.low"), "high": said("advice.high")}
-MOST_RERUNS = 20
-"""What confirm: takes at most."""
-SIGNIFICANCE, POWER = 0.05, 0.8
-LATE = 0.9
-"""A best validation in the last tenth of a training."""
+LATE, NEAR = 0.8, 0.1
+"""What a training gains after this share of its iterations, by a validation that is so near to it, is a late gain."""
 
 
 # ranges
@@ -54,12 +54,13 @@ def boundary(case: Case) -> Advice | None:
                 reasons.append(why)
     if not ranges:
         return None
-    command = case.commands.another(
-        case.sibling("-wider"), **{"warm-start": case.evidence.name, "trials": str(case.wanted)}
-    )
-    return Advice(
-        what=said("advice.boundary", ranges=ranges), because=said("advice.reasons", reasons=reasons), command=command
-    )
+    because = said("advice.reasons", reasons=reasons)
+    options = {"warm-start": case.evidence.name, "trials": str(case.aim)}
+    command = case.commands.another(case.sibling("-wider"), **options)
+    found = confirmed(case)
+    if found is not None and found.verdict == "better":
+        return Advice(what=said("advice.boundary_or", ranges=ranges), because=because, command=command)
+    return Advice(what=said("advice.boundary", ranges=ranges), because=because, command=command)
 
 
 def edge(case: Case, parameter: Parameter, best: Result, top: Sequence[Result]) -> tuple[End | None, Said | None]:
@@ -67,22 +68,25 @@ def edge(case: Case, parameter: Parameter, best: Result, top: Sequence[Result]) 
     value = best.values[parameter.name]
     facts = {"name": parameter.name, "extent": extent(parameter)}
     end = end_of(parameter, value)
-    if end is not None and (parameter.type != "categorical" or leads(case, parameter.name, value)):
+    if end is not None and leads(case, parameter, value):
         return end, said("advice.at_end", value=plain(value), end=ENDS[end], **facts)
     values = [one.values[parameter.name] for one in top if parameter.name in one.values]
     end = crowded(parameter, values, CROWD) if len(values) >= FEW_BEST else None
-    if end is None:
+    if end is None or not leads(case, parameter, outermost(parameter, end)):
         return None, None
     count = sum(end_of(parameter, one) == end for one in values)
     return end, said("advice.crowd", count=count, top=len(values), end=ENDS[end], **facts)
 
 
-def leads(case: Case, name: str, value: Any) -> bool:
-    """Whether the trials with a choice are no worse in the median than the others; so too with fewer than two."""
+def leads(case: Case, parameter: Parameter, value: Any) -> bool:
+    """Whether the trials with a choice, two or more, are in the median no worse than the others; a range needs none."""
+    if parameter.type != "categorical":
+        return True
+    name = parameter.name
     ended = [one for one in case.trials if reached_end(one) and name in one.values]
     own, others = ([one for one in ended if (one.values[name] == value) is same] for same in (True, False))
     if min(len(own), len(others)) < FEW_IN_GROUP:
-        return True
+        return False
     typical = [
         statistics.median(cost(one.loss, case.direction) for one in side if one.loss is not None)
         for side in (own, others)
@@ -190,105 +194,65 @@ def few(case: Case) -> Advice | None:
         return None
     if (case.evidence.space or {}).get("sampler", {}).get("name") == "grid":
         return None
-    because = said("advice.few_why", trials=len(case.trials), dimensions=len(case.parameters), wanted=case.wanted)
-    more = case.wanted - len(case.trials)
-    return Advice(what=said("advice.few", more=more), because=because, command=case.commands.further(case.wanted))
+    facts = {"trials": len(case.trials), "dimensions": len(case.parameters), "wanted": case.wanted}
+    asked = case.asked > case.wanted
+    because = said("advice.few_asked", **facts, asked=case.asked) if asked else said("advice.few_why", **facts)
+    what = said("advice.few", more=case.aim - len(case.trials))
+    return Advice(what=what, because=because, command=case.commands.further(case.aim))
 
 
 def plateau(case: Case) -> Advice | None:
-    """The last third of the trials brought nothing better."""
-    best, trials = case.best, case.trials
-    if best is None or len(trials) < FEW_TRIALS or case.evidence.mode != "tune" or len(case.evidence.objectives) > 1:
+    """Most of the trials that could be the best, those after it, brought nothing better."""
+    best = case.best
+    if best is None or case.evidence.mode != "tune" or len(case.evidence.objectives) > 1:
         return None
-    since = sum(one.number > best.number for one in trials)
-    if 3 * since < len(trials):
+    able = [one for one in case.trials if one.state == "complete" and reached_end(one)]
+    since = sum(one.number > best.number for one in able)
+    if len(able) < FEW_TRIALS or since < SETTLED * len(able):
         return None
-    because = said(
-        "advice.plateau_why", name=named(best.number), place=len(trials) - since, trials=len(trials), since=since
-    )
+    chance = 100 * (1 - since / len(able))
+    because = said("advice.plateau_why", name=named(best.number), since=since, trials=len(able), chance=chance)
     return Advice(what=said("advice.plateau"), because=because, command=case.commands.train())
-
-
-# how many reruns
-
-
-def replicates(case: Case) -> Advice | None:
-    """The gain is not told from luck: how many reruns would tell one of its size."""
-    found = confirmation(case.evidence.results, case.direction)
-    if found is None or found.verdict != "not distinguishable from the baseline" or not found.gain or found.gain < 0:
-        return None
-    variances = [statistics.variance(side.values) for side in (found.best, found.baseline)]
-    spread = math.sqrt(statistics.mean(variances))
-    needed = runs_needed(found.gain, spread)
-    facts = {
-        "gain": found.gain,
-        "spread": spread,
-        "best": len(found.best.values),
-        "baseline": len(found.baseline.values),
-    }
-    because = said("advice.replicates_why", **facts, power=100 * POWER, level=100 * SIGNIFICANCE)
-    if needed > MOST_RERUNS:
-        return Advice(what=said("advice.replicates_many", needed=needed, most=MOST_RERUNS), because=because)
-    command = case.commands.further(len(case.trials))
-    return Advice(what=said("advice.replicates", needed=needed), because=because, command=command)
-
-
-def runs_needed(difference: float, spread: float) -> int:
-    """Runs on each side that show a difference of means with a power of 80 % in a two-sided test at 5 %.
-
-    Guenther (1981), Sample size formulas for normal theory t tests, The American Statistician 35(4), 243-244.
-    """
-    normal = statistics.NormalDist()
-    outer, power = normal.inv_cdf(1 - SIGNIFICANCE / 2), normal.inv_cdf(POWER)
-    return max(2, math.ceil(2 * ((outer + power) * spread / difference) ** 2 + outer**2 / 4))
-
-
-def shown(spread: float, runs: int) -> float:
-    """The difference that so many runs on each side show with a power of 80 %: the same formula the other way round."""
-    normal = statistics.NormalDist()
-    outer, power = normal.inv_cdf(1 - SIGNIFICANCE / 2), normal.inv_cdf(POWER)
-    return (outer + power) * spread * math.sqrt(2 / (runs - outer**2 / 4))
-
-
-def unconfirmed(case: Case) -> Advice | None:
-    """A search that reruns nothing leaves its gain to luck."""
-    space: Mapping[str, Any] = case.evidence.space or {}
-    best, own = case.best, case.finalists.baseline
-    same = best is not None and own is not None and own.result is not None and best.values == own.result.values
-    if best is None or same or space.get("confirm", 3) > 1 or len(case.evidence.objectives) > 1:
-        return None
-    because = said("advice.unconfirmed_why", confirm=space.get("confirm", 3), name=named(best.number))
-    command = case.commands.further(len(case.trials))
-    return Advice(what=said("advice.unconfirmed"), because=because, command=command)
-
-
-def noise(case: Case) -> Advice | None:
-    """A train study: the spread over seeds, or that it is unknown."""
-    if case.evidence.mode != "train":
-        return None
-    found = summarise(case.evidence.results)
-    if found.best is None:
-        return None
-    count = sum(one.state == "complete" and one.values == found.best.values for one in case.evidence.results)
-    if found.spread is None or found.mean is None:
-        total = len(case.evidence.results) + 2
-        because = said("advice.seeds_why", name=named(found.best.number))
-        return Advice(what=said("advice.seeds"), because=because, command=case.commands.further(total))
-    facts = {"mean": found.mean, "spread": found.spread, "count": count, "power": 100 * POWER}
-    because = said("advice.noise_why", **facts, level=100 * SIGNIFICANCE)
-    return Advice(what=said("advice.noise", shown=shown(found.spread, 3)), because=because)
 
 
 # how long
 
 
-def longer(case: Case) -> Advice | None:
-    """The best was still improving when its budget ended."""
-    run = case.finalists.best
-    step, last = (run.metrics.get(key) if run is not None else None for key in ("best.step", "iteration"))
-    if run is None or not step or not last or step < LATE * last or not case.twice:
+@dataclass(frozen=True, kw_only=True)
+class LateGain:
+    """What the end of a training brought."""
+
+    early: float
+    """The lowest loss by then."""
+    step: int
+    final: float
+    """The lowest of all."""
+    last: int
+
+    @property
+    def share(self) -> float:
+        """By how much the loss fell since."""
+        return 1 - self.final / self.early
+
+
+def late_gain(losses: Points) -> LateGain | None:
+    """What the last fifth of a training brought; None when no validation lies near its beginning."""
+    last = losses[-1][0] if losses else 0
+    step = min((step for step, _ in losses), key=lambda one: abs(one - LATE * last), default=0)
+    if abs(step - LATE * last) > NEAR * last or not step:
         return None
-    because = said("advice.longer_why", name=run.name, step=int(step), last=int(last), budget=case.evidence.budget)
+    early, final = min(loss for one, loss in losses if one <= step), min(loss for _, loss in losses)
+    return LateGain(early=early, step=step, final=final, last=last) if early > 0 else None
+
+
+def longer(case: Case) -> Advice | None:
+    """The best was still improving when its budget ended, by more than health calls flat."""
+    run = case.finalists.best
+    gain = late_gain(case.losses.get(run.name, ())) if run is not None else None
+    if run is None or gain is None or gain.share < (case.settings or Settings()).health.flat_gain or not case.twice:
+        return None
+    facts = {"early": gain.early, "step": gain.step, "final": gain.final, "last": gain.last, "gain": 100 * gain.share}
+    because = said("advice.longer_why", name=run.name, budget=case.evidence.budget, **facts)
     if case.evidence.mode != "tune":
         command = case.commands.another(case.sibling("-longer"), budget=case.twice)
         return Advice(what=said("advice.longer", budget=case.twice), because=because, command=command)

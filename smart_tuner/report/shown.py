@@ -12,6 +12,7 @@ from smart_tuner.report.view import Level, Row, Verdict, View
 TRIAL = re.compile(r"(\btrial-\d{4,}\b)")
 LETTERS, OPEN = "abcde", "…"
 """Of thresholds in the head of a column, more than five stand beside each verdict; a number that is left open."""
+OPEN_STATES = ("findings.state_running", "findings.state_interrupted")
 NUMERAL = re.compile(r"\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
 
 
@@ -21,6 +22,7 @@ class Judgement:
 
     metric: str
     counts: Mapping[Level, int]
+    """Of runs that ended."""
     head: Sequence[str]
     """The thresholds, with letters when they are several; a number in which runs differ is left open there."""
     own: Mapping[str, str]
@@ -55,17 +57,29 @@ class Shown:
         return [self._judgement(metric, verdicts) for metric, verdicts in found.items()]
 
     @cached_property
+    def counts(self) -> Counter[tuple[str, Level]]:
+        """How many runs that ended have each verdict, by metric: early in its training every run looks sick."""
+        ended = [row for row in self.view.rows if not still_open(row)]
+        return Counter((one.metric, one.level) for row in ended for one in row.verdicts)
+
+    @cached_property
     def judged(self) -> list[tuple[str, Row, dict[str, Verdict]]]:
         """The rows of the table of verdicts, with their places in the leaderboard and their verdicts by metric."""
         return [(anchor, row, {one.metric: one for one in row.verdicts}) for anchor, row in self.rows if row.verdicts]
 
     def _judgement(self, metric: str, verdicts: Sequence[Verdict]) -> Judgement:
         head, own = thresholds([self.catalogue(verdict.rule) for verdict in verdicts])
-        return Judgement(metric=metric, counts=Counter(one.level for one in verdicts), head=head, own=own)
+        counts = {level: count for (counted, level), count in self.counts.items() if counted == metric}
+        return Judgement(metric=metric, counts=counts, head=head, own=own)
 
     def pieces(self, text: Said | str) -> list[tuple[str, str]]:
         """A sentence in parts; where a part is a trial of the leaderboard, with the place of its row."""
         return [(part, self.anchors.get(part, "")) for part in TRIAL.split(self.catalogue(text)) if part]
+
+
+def still_open(row: Row) -> bool:
+    """Whether a run is still in training, or goes on with the next session."""
+    return row.state.key in OPEN_STATES
 
 
 def thresholds(rules: Sequence[str]) -> tuple[list[str], dict[str, str]]:

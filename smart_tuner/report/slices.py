@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from smart_tuner.figures.scales import Scale
-from smart_tuner.report.catalogue import MISSING, Said, said
+from smart_tuner.report.catalogue import Said, said
 from smart_tuner.report.curves import spread
 from smart_tuner.report.evidence import Evidence
+from smart_tuner.report.phrases import figure
 from smart_tuner.study.conclusions import baseline_trial, best_trial, cost, name, reached_end, searched
 from smart_tuner.study.results import Result
 from smart_tuner.study.summary import number, plain
@@ -237,13 +238,8 @@ def table(trials: Trials, parameter: Parameter, most: int = 4) -> tuple[tuple[st
         best = (max if trials.direction == "maximize" else min)(costs, default=None)
         median = statistics.median(costs) if costs else None
         stopped = len(inside(group, parameter, trials.stopped))
-        rows.append((group.text, str(len(costs)), measured(best), measured(median), str(stopped)))
+        rows.append((group.text, str(len(costs)), figure(best), figure(median), str(stopped)))
     return tuple(rows)
-
-
-def measured(value: float | None) -> str:
-    """A number in four decimals, or what stands for one that is missing."""
-    return MISSING if value is None else f"{value:.4f}"
 
 
 def where(parameter: Parameter, trials: Sequence[Result]) -> Said:

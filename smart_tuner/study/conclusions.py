@@ -12,6 +12,22 @@ from smart_tuner.space.space import Objective
 from smart_tuner.study.results import Result
 
 Verdict = Literal["better", "not distinguishable from the baseline", "worse", "not healthy", "open"]
+Finding = Literal["sick", "no_baseline", "few", "same", "noise", "interval"]
+Reason = Literal[
+    "own", "not_rerun", "sick", "worse", "no_better", "confirmed", "not_healthy", "unmeasured", "few", "noise"
+]
+REASONS: dict[Reason, str] = {
+    "own": "the baseline's own values: no other trial beat them.",
+    "not_rerun": "not confirmed: it was not rerun with new seeds, so its lead may be luck.",
+    "sick": "the baseline: the reruns of {best} did not all end healthy.",
+    "worse": "the baseline: the reruns of {best} are not better in the mean.",
+    "no_better": "the baseline: the reruns of {best} are not better in the mean.",
+    "confirmed": "confirmed by reruns with new seeds.",
+    "not_healthy": "not confirmed: not all its reruns ended healthy, but no run of the baseline did.",
+    "unmeasured": "not confirmed: no healthy run of the baseline to beat.",
+    "few": "not confirmed: too few runs to tell its lead from luck.",
+    "noise": "better in the mean of its reruns, but within the noise.",
+}
 CONFIDENCE = 0.95
 
 
@@ -92,10 +108,21 @@ class Confirmation:
     verdict: Verdict
 
     @property
+    def finding(self) -> Finding:
+        """What can be said of the gain: the sentence here and the report's both follow it."""
+        if self.best.sick:
+            return "sick"
+        if self.gain is None:
+            return "no_baseline"
+        if self.interval is None:
+            return "few" if min(len(self.best.values), len(self.baseline.values)) < 2 else "same"
+        return "noise" if self.verdict == "not distinguishable from the baseline" else "interval"
+
+    @property
     def sentence(self) -> str:
         """The verdict with its numbers."""
         left_out = f" {self._sick('baseline', self.baseline)}, left out here." if self.baseline.sick else ""
-        if self.best.sick:
+        if self.finding == "sick":
             return f"{self._sick('best', self.best)}: it is not confirmed.{left_out}"
         if self.gain is None:
             reruns = f"the best did in {len(self.best.values)} of {self.best.total} reruns"
@@ -105,13 +132,12 @@ class Confirmation:
 
     def _difference(self, gain: float) -> str:
         if self.interval is None:
-            few = min(len(self.best.values), len(self.baseline.values)) < 2
+            few = self.finding == "few"
             why = "an interval takes at least 2 on each side" if few else "no run differs, so the noise is unknown"
             return f"{describe_gain(gain)} in the mean; {why}"
         interval = f"95 % interval of the gain {self.interval[0]:.4f} to {self.interval[1]:.4f}"
-        if self.verdict == "not distinguishable from the baseline":
-            return f"Not distinguishable from the baseline: {describe_gain(gain)}, {interval}"
-        return f"{describe_gain(gain)}, {interval}"
+        known = f"{describe_gain(gain)}, {interval}"
+        return f"Not distinguishable from the baseline: {known}" if self.finding == "noise" else known
 
     @staticmethod
     def _sick(side: str, runs: Runs) -> str:
@@ -203,9 +229,20 @@ class Winner:
 
     number: int
     values: dict[str, Any]
-    sentence: str
-    confirmed: bool
-    """Reruns show that it is better than the baseline beyond the noise."""
+    best: int
+    """The best trial; another one where the baseline is given instead."""
+    reason: Reason
+    """Why: the sentence here and the report's both follow it."""
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether reruns show that it is better than the baseline beyond the noise."""
+        return self.reason == "confirmed"
+
+    @property
+    def sentence(self) -> str:
+        """What is given, and why."""
+        return f"{name(self.number)}, {REASONS[self.reason].format(best=name(self.best))}"
 
 
 def winner(results: Sequence[Result], direction: str = "minimize") -> Winner | None:
@@ -214,33 +251,32 @@ def winner(results: Sequence[Result], direction: str = "minimize") -> Winner | N
     if best is None:
         return None
     if own is not None and best.values == own.values:
-        return won(best, "the baseline's own values: no other trial beat them.")
+        return Winner(number=best.number, values=best.values, best=best.number, reason="own")
     found = confirmation(results, direction)
-    if found is None:
-        return won(best, "not confirmed: it was not rerun with new seeds, so its lead may be luck.")
-    lost = bool(found.best.sick) or (found.gain is not None and found.gain <= 0)
-    if lost and found.baseline.values:
-        why = "did not all end healthy" if found.best.sick else "are not better in the mean"
-        return won(own or baseline_runs(results)[0], f"the baseline: the reruns of {name(best.number)} {why}.")
-    if found.verdict == "better":
-        return won(best, "confirmed by reruns with new seeds.", confirmed=True)
-    tell = (
-        "too few runs to tell its lead from luck"
-        if found.gain is not None
-        else "no healthy run of the baseline to beat"
-    )
-    reasons: dict[str, str] = {
-        "not healthy": "not confirmed: not all its reruns ended healthy, but no run of the baseline did.",
-        "open": f"not confirmed: {tell}.",
+    reason: Reason = "not_rerun" if found is None else lost(found) or held(found)
+    given = own or baseline_runs(results)[0] if reason in ("sick", "worse", "no_better") else best
+    return Winner(number=given.number, values=given.values, best=best.number, reason=reason)
+
+
+def lost(found: Confirmation) -> Reason | None:
+    """Why the baseline is given in place of the best; None when it is not: for that it has to train healthy itself."""
+    if not found.baseline.values:
+        return None
+    if found.best.sick:
+        return "sick"
+    if found.verdict == "worse":
+        return "worse"
+    return "no_better" if found.gain is not None and found.gain <= 0 else None
+
+
+def held(found: Confirmation) -> Reason:
+    """How sure it is that the best is better."""
+    reasons: dict[Verdict, Reason] = {
+        "better": "confirmed",
+        "not healthy": "not_healthy",
+        "open": "unmeasured" if found.gain is None else "few",
     }
-    return won(best, reasons.get(found.verdict, "better in the mean of its reruns, but within the noise."))
-
-
-def won(result: Result, why: str, *, confirmed: bool = False) -> Winner:
-    """A winner with its sentence."""
-    return Winner(
-        number=result.number, values=result.values, sentence=f"{name(result.number)}, {why}", confirmed=confirmed
-    )
+    return reasons.get(found.verdict, "noise")
 
 
 # several objectives
