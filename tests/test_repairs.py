@@ -73,6 +73,7 @@ def test_attempts_end(rule: str) -> None:
         ("attention_off_diagonal", 1, {"use_guided_attn": False}, {"use_guided_attn": True}),
         ("attention_off_diagonal", 1, {}, {"guide_weight": 3.0}),
         ("attention_collapsed", 1, {}, {"learning_rate": 3e-4}),
+        ("guide_not_falling", 1, {"learning_rate": 2e-5, "final_learning_rate": 1e-5}, {"learning_rate": 3e-4}),
         ("guide_not_falling", 2, {}, {"guide_weight": 3.0}),
         ("guide_not_falling", 2, {"use_guided_attn": False}, {"reduction_factor": 2}),
         ("gate_never", 1, {}, {"gate_positive_weight": 10.0}),

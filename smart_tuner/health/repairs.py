@@ -37,6 +37,11 @@ def raise_rate(hparams: Hparams) -> dict[str, Any]:
     return {"learning_rate": 3e-4} if hparams.learning_rate < 1e-4 else {}
 
 
+def fitting_rate(hparams: Hparams) -> dict[str, Any]:
+    """A rate too low to learn from scratch is raised, any other lowered."""
+    return raise_rate(hparams) or lower_rate(hparams)
+
+
 def clip_more(hparams: Hparams) -> dict[str, Any]:
     """Gradients scaled down to a quarter."""
     return {"grad_clip_thresh": 0.25} if hparams.grad_clip_thresh > 0.25 else {}
@@ -114,7 +119,7 @@ REPAIRS: dict[str, tuple[Step, ...]] = {
     "attention_stuck": (lower_rate, guide, larger_steps, lower_rate),
     "attention_off_diagonal": (guide, guide_more),
     "attention_collapsed": (lower_rate, guide, lower_rate),
-    "guide_not_falling": (lower_rate, guide_more, larger_steps),
+    "guide_not_falling": (fitting_rate, guide_more, larger_steps),
     "gate_never": (heavier_stop, heavier_stop, heavier_gate),
     "gate_always": (lighter_stop, lighter_stop, heavier_gate),
     "gate_flat": (heavier_gate, heavier_stop, lower_rate),

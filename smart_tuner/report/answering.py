@@ -271,7 +271,7 @@ def continuing(evidence: Evidence, commands: Commands, found: Step) -> list[Comm
             command(said("findings.command_continue"), evidence.command),
             command(said("findings.command_report"), commands.report()),
         ]
-    if evidence.mode != "tune":
+    if evidence.mode != "tune" or found == "none":  # more of the same would be stopped by the same
         return []
     done = len(searched(evidence.results))
     trials = done + max(done, FURTHER_TRIALS)
