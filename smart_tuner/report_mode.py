@@ -6,12 +6,13 @@ from pathlib import Path
 
 from smart_tuner.console import Console
 from smart_tuner.errors import SettingsError, StorageError, TrackingError
-from smart_tuner.report import build, pages
+from smart_tuner.report import build
 from smart_tuner.report.catalogue import Catalogue, Language, said
 from smart_tuner.report.evidence import Evidence
 from smart_tuner.report.gathering import gather, gather_runs
-from smart_tuner.report.note import note
 from smart_tuner.report.view import View
+from smart_tuner.report.writing import pages
+from smart_tuner.report.writing.note import note
 from smart_tuner.request import require_writable
 from smart_tuner.tracking.reader import Reader
 from smart_tuner.tracking.tracker import NOTE_CHARACTERS

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smart_tuner.report.case import Case
+from smart_tuner.report.advising.case import Case
 from smart_tuner.report.commands import Commands
 from smart_tuner.report.evidence import Evidence, Run
 from smart_tuner.report.finalists import finalists

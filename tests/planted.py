@@ -20,9 +20,10 @@ from smart_tuner.errors import TrialStopped
 from smart_tuner.journal import Entry
 from smart_tuner.machine import Extras
 from smart_tuner.progress import Progress
-from smart_tuner.report import build, pages
+from smart_tuner.report import build
 from smart_tuner.report.catalogue import LANGUAGES, Catalogue
 from smart_tuner.report.gathering import gather
+from smart_tuner.report.writing import pages
 from smart_tuner.space.space import Constraint, Parameter, Pruner, Sampler, Space
 from smart_tuner.study.loop import run
 from smart_tuner.study.tune import TuneStudy

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from cases import BATCH, BATCHES, RATE, RATES, case, failed, fallen, result, shares, space, stopped
 
-from smart_tuner.report.advice import GO_ON, MOST, RULES, SILENCED, advice, given, importance_lines
-from smart_tuner.report.case import Case, doubled, plain
+from smart_tuner.report.advising.advice import GO_ON, MOST, RULES, SILENCED, advice, given, importance_lines
+from smart_tuner.report.advising.case import Case, doubled, plain
 from smart_tuner.report.catalogue import LANGUAGES, Catalogue, strings
 from smart_tuner.report.evidence import Run
 from smart_tuner.study.importance import Importance, Share
@@ -148,7 +148,7 @@ def test_importance_that_cannot_be_said_says_why() -> None:
 
 
 def test_every_sentence_exists_is_used_and_has_the_same_braces_in_both_languages() -> None:
-    code = "".join((REPORT / f"{name}.py").read_text(encoding="utf-8") for name in FILES)
+    code = "".join(next(REPORT.rglob(f"{name}.py")).read_text(encoding="utf-8") for name in FILES)
     used = set(re.findall(r'said\(\s*"(advice\.\w+)"', code))
     known = {key: texts for key, texts in strings().items() if key.startswith("advice.")}
     assert used == set(known)

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from smart_tuner.report.answering import answer, commands, synthesised
 from smart_tuner.report.catalogue import LANGUAGES, Said
 from smart_tuner.report.commands import Commands
 from smart_tuner.report.evidence import Evidence, Run
 from smart_tuner.report.finalists import finalists
+from smart_tuner.report.judging.answering import answer, commands, synthesised
 from smart_tuner.report.phrases import span
 from smart_tuner.report.view import Verdict
 from smart_tuner.space.space import Objective

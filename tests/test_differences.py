@@ -1,8 +1,8 @@
 """Two studies side by side: what is compared, and that settings and spaces are compared key by key."""
 
 from smart_tuner.report.catalogue import MISSING, Catalogue, said
-from smart_tuner.report.differences import aspects, differences, flat, searched
 from smart_tuner.report.view import Line
+from smart_tuner.report.writing.differences import aspects, differences, flat, searched
 from tests import views
 
 ENGLISH = Catalogue("en")

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from smart_tuner.report.energy import energy
 from smart_tuner.report.evidence import Run
+from smart_tuner.report.judging.energy import energy
 from tests.evidenced import COMMAND, Shelf, baseline, result, run, study
 
 POWER = "system/gpu_0_power_usage_watts"

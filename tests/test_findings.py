@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from smart_tuner import documents
-from smart_tuner.report import findings
 from smart_tuner.report.catalogue import LANGUAGES
 from smart_tuner.report.evidence import Evidence, Run
-from smart_tuner.report.findings import kind, notices, reproduction, seeds, standing, status
+from smart_tuner.report.judging import findings
+from smart_tuner.report.judging.findings import kind, notices, reproduction, seeds, standing, status
 from smart_tuner.space.space import Objective
 from tests.evidenced import COMMAND, baseline, confirmed, english, result, run, stopped, study, words
 
 OPEN = Run(name="trial-0009", number=9, state="running", run_id="id-9")
-REPORT = Path(findings.__file__).parent
+REPORT = Path(findings.__file__).parent.parent
 FILES = ("answering", "energy", "findings", "gain", "guide", "leaderboard", "phrases", "steps", "stopped")
 
 
@@ -202,7 +202,7 @@ def used() -> tuple[set[str], set[str]]:
     """Keys in the code, and beginnings of keys whose end the code chooses."""
     whole, beginnings = set[str](), {"findings.label_"}
     for name in FILES:
-        for node in ast.walk(ast.parse((REPORT / f"{name}.py").read_text("utf-8"))):
+        for node in ast.walk(ast.parse(next(REPORT.rglob(f"{name}.py")).read_text("utf-8"))):
             if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
                 beginnings.add(str(node.values[0].value))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from smart_tuner.report.gain import gained, noise, won
+from smart_tuner.report.judging.gain import gained, noise, won
 from smart_tuner.study import summary
 from smart_tuner.study.conclusions import winner
 from smart_tuner.study.results import Result

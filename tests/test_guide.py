@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from smart_tuner.report.evidence import Points, Run
-from smart_tuner.report.guide import course, overall, verdicts
+from smart_tuner.report.judging.guide import course, overall, verdicts
 from smart_tuner.report.view import Verdict
 from tests.evidenced import english, result, run
 

@@ -48,7 +48,7 @@ OWNERS = {
     "espeakng_loader": "smart_tuner/speech/demo.py",
     "matplotlib": "smart_tuner/figures/",
     "scipy": "smart_tuner/study/",
-    "jinja2": "smart_tuner/report/pages.py",
+    "jinja2": "smart_tuner/report/writing/pages.py",
     "yaml": "smart_tuner/documents.py",
 }
 IMPORTED_AS = {"pyyaml": "yaml", "nvidia-ml-py": "pynvml", "espeakng-loader": "espeakng_loader"}

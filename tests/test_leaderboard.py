@@ -8,7 +8,7 @@ import pytest
 from smart_tuner.report.catalogue import Said
 from smart_tuner.report.evidence import Evidence, Run
 from smart_tuner.report.finalists import finalists
-from smart_tuner.report.leaderboard import columns, rows
+from smart_tuner.report.judging.leaderboard import columns, rows
 from smart_tuner.report.view import Row, Verdict
 from smart_tuner.space.space import Objective
 from smart_tuner.study.summary import rows as summary_rows

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from cases import BATCH, BATCHES, COMMAND, RATE, RATES, case, failed, result, space, stopped
 
-from smart_tuner.report import mending
+from smart_tuner.report.advising import mending
 from smart_tuner.report.catalogue import MISSING, said
 from smart_tuner.report.evidence import Run
 from smart_tuner.report.view import Advice, Level, Verdict

@@ -3,7 +3,7 @@
 import dataclasses
 
 from smart_tuner.report.catalogue import Catalogue
-from smart_tuner.report.note import note
+from smart_tuner.report.writing.note import note
 from tests import views
 
 LIMIT = 7500

@@ -13,10 +13,10 @@ from rich.console import Console as RichConsole
 
 from smart_tuner import documents
 from smart_tuner.console import Console
-from smart_tuner.report import pages
 from smart_tuner.report.catalogue import LANGUAGES, Catalogue, said
 from smart_tuner.report.phrases import figure
 from smart_tuner.report.view import View
+from smart_tuner.report.writing import pages
 from tests import views
 from tests.views import LONG, NASTY
 
@@ -432,7 +432,7 @@ def test_minutes_are_rounded(value: float | None, shown: str) -> None:
 
 def test_every_string_of_the_page_is_used_and_is_there_in_each_language() -> None:
     strings = documents.value((PACKAGE / "strings" / "page.yaml").read_text(encoding="utf-8"))
-    written = "".join((PACKAGE / name).read_text(encoding="utf-8") for name in WRITTEN)
+    written = "".join((PACKAGE / "writing" / name).read_text(encoding="utf-8") for name in WRITTEN)
     used = set(re.findall(r"page\.[a-z_]+", written)) - {"page.html", "page.md", "page.css"}
     assert used | {f"page.{one}" for one in SECTIONS} == set(strings)
     for texts in strings.values():

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from smart_tuner.report.ranges import crowded, end_of, outermost, shifted, wider
+from smart_tuner.report.advising.ranges import crowded, end_of, outermost, shifted, wider
 from smart_tuner.space.space import Parameter
 
 

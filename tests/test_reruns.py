@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from cases import RATE, case, result, space, stopped
 
-from smart_tuner.report.reruns import MOST_RERUNS, noise, replicates, unconfirmed, undecided
+from smart_tuner.report.advising.reruns import MOST_RERUNS, noise, replicates, unconfirmed, undecided
 from smart_tuner.report.view import Advice
 from smart_tuner.study.power import detectable
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from cases import BATCH, BATCHES, RATE, RATES, case, fallen, result, shares, space, stopped
 
-from smart_tuner.report import searching
-from smart_tuner.report.searching import late_gain, paces
+from smart_tuner.report.advising import searching
+from smart_tuner.report.advising.searching import late_gain, paces
 from smart_tuner.report.view import Advice
 
 BOTH = space({RATE: RATES, BATCH: BATCHES})

@@ -1,7 +1,7 @@
 """Trials in sentences lead to their rows; a threshold is said once for all runs."""
 
 from smart_tuner.report.catalogue import Catalogue
-from smart_tuner.report.shown import Shown, thresholds
+from smart_tuner.report.writing.shown import Shown, thresholds
 from tests import views
 
 

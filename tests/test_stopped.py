@@ -9,7 +9,7 @@ import pytest
 from smart_tuner.health.repairs import REPAIRS
 from smart_tuner.report.catalogue import Catalogue
 from smart_tuner.report.evidence import Run
-from smart_tuner.report.stopped import RULES, audit_lines, stops
+from smart_tuner.report.judging.stopped import RULES, audit_lines, stops
 from smart_tuner.study import summary
 from smart_tuner.study.audit import audit
 from smart_tuner.study.results import Result

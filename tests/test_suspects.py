@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cases import case, result, stopped
 
-from smart_tuner.report.suspects import data, hard, hard_utterances, outstanding
+from smart_tuner.report.advising.suspects import data, hard, hard_utterances, outstanding
 
 SCORE = "validation.alignment_score"
 LOSSES = {f"u{number:02d}": math.exp(number / 1000) / 2 for number in range(19)}

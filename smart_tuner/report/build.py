@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from smart_tuner import documents
-from smart_tuner.report import advice, answering, drawing, findings, guide, leaderboard, listening, stopped
+from smart_tuner.report import listening
+from smart_tuner.report.advising import advice
 from smart_tuner.report.catalogue import Catalogue, Said, said
 from smart_tuner.report.commands import Commands
+from smart_tuner.report.drawing import matters, runs
 from smart_tuner.report.evidence import Archive, Evidence, Points
 from smart_tuner.report.finalists import Finalists, finalists, judged
+from smart_tuner.report.judging import answering, findings, guide, leaderboard, stopped
 from smart_tuner.report.view import Picture, View
 from smart_tuner.study.importance import importance
 
@@ -23,9 +26,9 @@ TERMS = ("dataset.digest", "hparams.budget", "hparams.reduction_factor")
 def view(evidence: Evidence, archive: Archive, catalogue: Catalogue) -> View:
     """All that a report shows of a study."""
     chosen, commands = finalists(evidence), Commands(evidence)
-    series = drawing.series(evidence, chosen, archive)
+    series = runs.series(evidence, chosen, archive)
     verdicts = {run.name: guide.verdicts(run, series.get(run.name, {})) for run in evidence.runs}
-    pictures, (listed, broken) = drawing.pictures(chosen, archive), utterances(chosen, archive)
+    pictures, (listed, broken) = runs.pictures(chosen, archive), utterances(chosen, archive)
     weighed = importance(judged(evidence), evidence.space or {}, evidence.objectives[0].direction)
     return View(
         title=evidence.name,
@@ -39,8 +42,8 @@ def view(evidence: Evidence, archive: Archive, catalogue: Catalogue) -> View:
         stops=stopped.stops(evidence, archive),
         audit=stopped.audit_lines(evidence),
         importance=advice.importance_lines(weighed, evidence.space or {}),
-        matters=drawing.matters(evidence, chosen, weighed, catalogue),
-        curves=drawing.curves(evidence, chosen, archive, catalogue),
+        matters=matters.matters(evidence, weighed, catalogue),
+        curves=runs.curves(evidence, chosen, archive, catalogue),
         pictures=pictures,
         listening=listening.listening(chosen, archive, evidence),
         advice=advice.advice(evidence, chosen, weighed, verdicts, commands, listed, losses(chosen, archive)),

@@ -1,4 +1,4 @@
-"""Drawings of a report: what mattered (matters.py), the trials' curves, and the pictures of the best and the worst."""
+"""The trials' curves, and the pictures of the best and the worst."""
 
 import base64
 from collections.abc import Iterable, Sequence
@@ -7,24 +7,14 @@ from dataclasses import dataclass
 from smart_tuner.figures import charts
 from smart_tuner.figures.charts import Curve, Role
 from smart_tuner.figures.scales import Scale, figures
-from smart_tuner.report import curves as shapes
 from smart_tuner.report.catalogue import MISSING, Catalogue, Said, said
-from smart_tuner.report.curves import Line
+from smart_tuner.report.drawing import shapes
+from smart_tuner.report.drawing.matters import spoken, together
+from smart_tuner.report.drawing.shapes import Line
+from smart_tuner.report.drawing.slices import widened
 from smart_tuner.report.evidence import Archive, Evidence, Points, Run
 from smart_tuner.report.finalists import Finalists, cost_of
-from smart_tuner.report.matters import (
-    front_chart,
-    importance_chart,
-    interaction_chart,
-    parallel_chart,
-    slice_chart,
-    slice_names,
-    spoken,
-    together,
-)
-from smart_tuner.report.slices import trials_of, widened
 from smart_tuner.report.view import Chart, Picture
-from smart_tuner.study.importance import Importance
 
 LIMITS: dict[str, dict[float, str]] = {
     "validation.loss": {},
@@ -50,23 +40,6 @@ PICTURES = {
     "mel": ("charts.alt_mel", "validation.loss"),
     "gate": ("charts.alt_gate", "validation.gate_mean"),
 }
-
-
-def matters(
-    evidence: Evidence, finalists: Finalists, importance: Importance, catalogue: Catalogue
-) -> tuple[Chart, ...]:
-    """What mattered in a search: importance, slices, all parameters together, the two that mattered most."""
-    trials = trials_of(evidence)
-    if not trials.all or not trials.space:
-        return ()
-    drawn = [
-        importance_chart(importance, trials, catalogue),
-        *(slice_chart(trials.parameter(one), trials, catalogue) for one in slice_names(trials, importance)),
-        interaction_chart(trials, importance, catalogue),
-        front_chart(evidence, trials, catalogue),
-        parallel_chart(trials, importance, catalogue),
-    ]
-    return tuple(one for one in drawn if one is not None)
 
 
 def series(evidence: Evidence, finalists: Finalists, archive: Archive) -> dict[str, dict[str, Points]]:

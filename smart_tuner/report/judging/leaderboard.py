@@ -8,8 +8,8 @@ from smart_tuner.health.history import FOCUS, GATE_MEAN, SCORE
 from smart_tuner.report.catalogue import MISSING, Said, said
 from smart_tuner.report.evidence import Evidence, Run
 from smart_tuner.report.finalists import Finalists
-from smart_tuner.report.findings import fault
-from smart_tuner.report.guide import at_best
+from smart_tuner.report.judging.findings import fault
+from smart_tuner.report.judging.guide import at_best
 from smart_tuner.report.phrases import figure
 from smart_tuner.report.view import Row, Verdict
 from smart_tuner.space.space import Objective

@@ -8,7 +8,7 @@ from typing import Any
 
 from smart_tuner.health.history import SCORE
 from smart_tuner.health.symptoms import FELT
-from smart_tuner.report.case import Case
+from smart_tuner.report.advising.case import Case
 from smart_tuner.report.catalogue import said
 from smart_tuner.report.view import Advice
 from smart_tuner.study.results import Result

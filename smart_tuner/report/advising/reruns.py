@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from smart_tuner.report.case import Case
+from smart_tuner.report.advising.case import Case
 from smart_tuner.report.catalogue import Said, said
 from smart_tuner.report.view import Advice
 from smart_tuner.study.conclusions import Confirmation, confirmation

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from smart_tuner.report import mending, reruns, searching, suspects
-from smart_tuner.report.case import Case
+from smart_tuner.report.advising import mending, reruns, searching, suspects
+from smart_tuner.report.advising.case import Case
 from smart_tuner.report.catalogue import said
 from smart_tuner.report.commands import Commands
 from smart_tuner.report.evidence import Evidence, Points

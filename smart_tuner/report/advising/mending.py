@@ -8,11 +8,11 @@ from typing import Any
 from smart_tuner.budget import Budget
 from smart_tuner.health.history import FOCUS, GATE_MEAN, GATE_STD, GUIDE, NORM, SCORE, SPREAD
 from smart_tuner.health.repairs import repair
-from smart_tuner.report.case import BATCH, Case, assigned, counted, plain
+from smart_tuner.report.advising.case import BATCH, Case, assigned, counted, plain
+from smart_tuner.report.advising.ranges import extremes, shifted, span
+from smart_tuner.report.advising.suspects import OFF_DIAGONAL
 from smart_tuner.report.catalogue import MISSING, Said, said
 from smart_tuner.report.evidence import Run
-from smart_tuner.report.ranges import extremes, shifted, span
-from smart_tuner.report.suspects import OFF_DIAGONAL
 from smart_tuner.report.view import Advice, Verdict
 from smart_tuner.settings import Settings, differences
 from smart_tuner.space.space import Parameter

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from smart_tuner import documents
-from smart_tuner.report import drawing, matters, slices
 from smart_tuner.report.catalogue import MISSING, Catalogue
+from smart_tuner.report.drawing import matters, slices
+from smart_tuner.report.drawing import runs as trainings
 from smart_tuner.report.evidence import Evidence, Points, Run
 from smart_tuner.report.finalists import finalists
 from smart_tuner.report.view import Chart
@@ -21,7 +22,7 @@ from smart_tuner.space.space import Objective
 from smart_tuner.study.importance import Importance, Share
 from smart_tuner.study.results import Result
 
-REPORT = Path(drawing.__file__).parent
+REPORT = Path(trainings.__file__).parent.parent
 RATE, BATCH, GUIDE = "hparams.learning_rate", "hparams.batch_size", "hparams.guide_weight"
 PLAIN = {"low": 0.0, "high": 0.0, "log": False, "step": None, "choices": [], "when": {}}
 SPACE = {
@@ -101,7 +102,7 @@ def search(number: int = 12) -> Evidence:
 
 
 def drawn(given: Evidence, importance: Importance = UNKNOWN) -> dict[str, Chart]:
-    charts = drawing.matters(given, finalists(given), importance, ENGLISH)
+    charts = matters.matters(given, importance, ENGLISH)
     return {ENGLISH(chart.title): chart for chart in charts}
 
 
@@ -297,7 +298,7 @@ def falling(points: int, start: float = 2.0) -> Points:
 
 
 def curves(given: Evidence, archive: Kept) -> dict[str, Chart]:
-    return {ENGLISH(one.title): one for one in drawing.curves(given, finalists(given), archive, ENGLISH)}
+    return {ENGLISH(one.title): one for one in trainings.curves(given, finalists(given), archive, ENGLISH)}
 
 
 def kept(given: Evidence, points: int = 4) -> Kept:
@@ -325,7 +326,7 @@ def test_of_many_curves_some_are_left_out_evenly_and_counted() -> None:
     given = search(100)
     chart = curves(given, kept(given))["validation.loss over the training"]
     shown = {one for one in tips(chart) if one.startswith("trial-")}
-    assert len(shown) == drawing.MOST_OTHERS + 2, "median and worst are looked at closely too"
+    assert len(shown) == trainings.MOST_OTHERS + 2, "median and worst are looked at closely too"
     assert "Other runs left out: 38" in ENGLISH(chart.note or "")
     numbers = sorted(int(one[6:]) for one in shown)
     assert max(later - earlier for earlier, later in pairwise(numbers)) <= 4
@@ -335,7 +336,7 @@ def test_long_curves_are_few() -> None:
     given = search(100)
     runs = [replace(run, metrics={"iteration": 30_000.0}) for run in given.runs]
     given = replace(given, runs=tuple(runs))
-    chosen = drawing.chosen_runs(given.runs, finalists(given), "grad.norm", "minimize")
+    chosen = trainings.chosen_runs(given.runs, finalists(given), "grad.norm", "minimize")
     assert len(chosen) == 10  # 300,000 points
     assert {"trial-0000", "trial-0002"} <= {run.name for run in chosen}
 
@@ -384,7 +385,7 @@ def test_deleted_runs_are_not_asked_for() -> None:
     gone = replace(given, runs=tuple(replace(run, run_id=None) for run in given.runs))
     archive = kept(given)
     assert curves(gone, archive) == {}
-    assert drawing.series(gone, finalists(gone), archive) == {}
+    assert trainings.series(gone, finalists(gone), archive) == {}
     assert archive.asked == []
 
 
@@ -393,19 +394,19 @@ def test_deleted_runs_are_not_asked_for() -> None:
 
 def test_series_hold_every_run_or_those_in_focus_of_a_large_study() -> None:
     given = search(30)
-    assert len(drawing.series(given, finalists(given), kept(given))) == 32
+    assert len(trainings.series(given, finalists(given), kept(given))) == 32
     runs = tuple(replace(run, metrics={"iteration": 10_000.0}) for run in given.runs)
     large = replace(given, runs=runs)
-    names = set(drawing.series(large, finalists(large), kept(given)))
+    names = set(trainings.series(large, finalists(large), kept(given)))
     assert {"trial-0000", "trial-0002"} <= names
     assert len(names) <= 5
 
 
 def test_series_are_by_metric() -> None:
     given = evidence(trial(0, 0.5))
-    found = drawing.series(given, finalists(given), Kept({"id-0": {"grad.norm": [(1, 2.0)]}}))
+    found = trainings.series(given, finalists(given), Kept({"id-0": {"grad.norm": [(1, 2.0)]}}))
     assert found["trial-0000"]["grad.norm"] == [(1, 2.0)]
-    assert set(found["trial-0000"]) == set(drawing.SERIES)
+    assert set(found["trial-0000"]) == set(trainings.SERIES)
 
 
 def test_pictures_are_those_of_the_best_and_the_worst_that_are_there(tmp_path: Path) -> None:
@@ -413,7 +414,7 @@ def test_pictures_are_those_of_the_best_and_the_worst_that_are_there(tmp_path: P
     for path in ("id-0/plots/alignment.png", "id-0/plots/gate.png", "id-1/plots/mel.png"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(b"picture")
-    found = drawing.pictures(finalists(given), Kept(files=tmp_path))
+    found = trainings.pictures(finalists(given), Kept(files=tmp_path))
     titles = ["alignment, best: trial-0000", "gate, best: trial-0000", "mel, worst: trial-0001"]
     assert [ENGLISH(one.title) for one in found] == titles
     assert found[0].uri == "data:image/png;base64,cGljdHVyZQ=="
@@ -427,8 +428,8 @@ def test_pictures_are_those_of_the_best_and_the_worst_that_are_there(tmp_path: P
 def keys_in_code() -> set[str]:
     """Texts of the sources that begin as a key does; f"charts.{one}" stands for what it is put together from."""
     found = {f"charts.{one}" for one in ("first", "least", "most", "last", "best", "baseline")}
-    for name in ("drawing", "matters", "slices", "listening", "curves"):
-        tree = ast.parse((REPORT / f"{name}.py").read_text(encoding="utf-8"))
+    for name in ("runs", "matters", "slices", "listening", "shapes"):
+        tree = ast.parse(next(REPORT.rglob(f"{name}.py")).read_text(encoding="utf-8"))
         texts = {one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
         found |= {one for one in texts if re.fullmatch(r"charts\.\w+", one)}
     return found
@@ -444,8 +445,8 @@ def test_every_sentence_is_there_in_both_languages_with_the_same_facts() -> None
 
 def test_everything_can_be_said_in_russian() -> None:
     given, russian = search(20), Catalogue("ru")
-    charts = drawing.matters(given, finalists(given), KNOWN, russian)
-    charts += drawing.curves(given, finalists(given), kept(given), russian)
+    charts = matters.matters(given, KNOWN, russian)
+    charts += trainings.curves(given, finalists(given), kept(given), russian)
     for chart in charts:
         assert re.search("[а-я]", russian(chart.summary) + russian(chart.note or ""))
         assert "лучш" in chart.svg or "доля" in chart.svg

@@ -6,8 +6,8 @@ from dataclasses import replace
 from smart_tuner.figures import charts
 from smart_tuner.figures.charts import Bar, Dots, Path, Role, Shape
 from smart_tuner.report.catalogue import Catalogue, Said, said
+from smart_tuner.report.drawing.slices import Parameter, Trials, groups, inside, table, trials_of, value_of, where
 from smart_tuner.report.evidence import Evidence
-from smart_tuner.report.slices import Parameter, Trials, groups, inside, table, value_of, where
 from smart_tuner.report.view import Chart
 from smart_tuner.study.conclusions import name
 from smart_tuner.study.importance import Importance
@@ -20,6 +20,21 @@ MOST_SLICES = 6
 MOST_DOTS, MOST_PATHS, TOP = 300, 150, 50
 """More trials than these are sampled; the best few are always drawn."""
 MOST_AXES, MOST_BARS = 12, 12
+
+
+def matters(evidence: Evidence, weighed: Importance, catalogue: Catalogue) -> tuple[Chart, ...]:
+    """What mattered in a search: importance, slices, all parameters together, the two that mattered most."""
+    trials = trials_of(evidence)
+    if not trials.all or not trials.space:
+        return ()
+    drawn = [
+        importance_chart(weighed, trials, catalogue),
+        *(slice_chart(trials.parameter(one), trials, catalogue) for one in slice_names(trials, weighed)),
+        interaction_chart(trials, weighed, catalogue),
+        front_chart(evidence, trials, catalogue),
+        parallel_chart(trials, weighed, catalogue),
+    ]
+    return tuple(one for one in drawn if one is not None)
 
 
 def importance_chart(weighed: Importance, trials: Trials, catalogue: Catalogue) -> Chart | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from smart_tuner.figures.scales import Scale
 from smart_tuner.report.catalogue import Said, said
-from smart_tuner.report.curves import spread
+from smart_tuner.report.drawing.shapes import spread
 from smart_tuner.report.evidence import Evidence
 from smart_tuner.report.phrases import figure
 from smart_tuner.study.conclusions import baseline_trial, best_trial, cost, name, reached_end, searched

@@ -6,9 +6,9 @@ from typing import Literal
 from smart_tuner.report.catalogue import Said, said
 from smart_tuner.report.evidence import Evidence
 from smart_tuner.report.finalists import Finalists
-from smart_tuner.report.findings import standing
-from smart_tuner.report.gain import rerun_facts
-from smart_tuner.report.guide import overall
+from smart_tuner.report.judging.findings import standing
+from smart_tuner.report.judging.gain import rerun_facts
+from smart_tuner.report.judging.guide import overall
 from smart_tuner.report.view import Verdict
 from smart_tuner.study.conclusions import Reason, confirmation, winner
 from smart_tuner.study.results import Result

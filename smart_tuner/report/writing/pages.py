@@ -14,10 +14,10 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from smart_tuner.console import Console
 from smart_tuner.report.catalogue import MISSING, Catalogue, Said, said
-from smart_tuner.report.differences import differences
 from smart_tuner.report.phrases import figure
-from smart_tuner.report.shown import Shown, still_open
 from smart_tuner.report.view import Level, Line, Row, View
+from smart_tuner.report.writing.differences import differences
+from smart_tuner.report.writing.shown import Shown, still_open
 
 SYMBOLS: dict[Level, str] = {"good": "✓", "watch": "▲", "sick": "✕"}
 """By severity; each stands beside its word, so that no colour is needed to tell them apart."""
@@ -80,7 +80,7 @@ def environment() -> Environment:
 
 def resource(name: str) -> str:
     """A file of this package."""
-    return files("smart_tuner.report").joinpath(name).read_text(encoding="utf-8")
+    return files("smart_tuner.report.writing").joinpath(name).read_text(encoding="utf-8")
 
 
 def web(link: str) -> str:

@@ -8,14 +8,13 @@ from smart_tuner import machine
 from smart_tuner.health.history import GATE_MEAN, SCORE
 from smart_tuner.report.catalogue import Said, said
 from smart_tuner.report.commands import Commands
-from smart_tuner.report.energy import energy
 from smart_tuner.report.evidence import Archive, Evidence, Run
 from smart_tuner.report.finalists import Finalists
-from smart_tuner.report.gain import gained, noise, won
-from smart_tuner.report.guide import RANK, overall
-from smart_tuner.report.leaderboard import differing, measured
-from smart_tuner.report.phrases import after, figure, line, listed, span
-from smart_tuner.report.steps import (
+from smart_tuner.report.judging.energy import energy
+from smart_tuner.report.judging.gain import gained, noise, won
+from smart_tuner.report.judging.guide import RANK, overall
+from smart_tuner.report.judging.leaderboard import differing, measured
+from smart_tuner.report.judging.steps import (
     ENOUGH_SEEDS,
     TO_CONFIRM,
     TO_TRAIN,
@@ -27,7 +26,8 @@ from smart_tuner.report.steps import (
     step,
     unmeasured,
 )
-from smart_tuner.report.stopped import saved
+from smart_tuner.report.judging.stopped import saved
+from smart_tuner.report.phrases import after, figure, line, listed, span
 from smart_tuner.report.view import Command, Line, Verdict
 from smart_tuner.study.audit import audit
 from smart_tuner.study.conclusions import name, searched, winner

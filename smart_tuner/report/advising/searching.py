@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from smart_tuner.report.case import BATCH, Case, plain
+from smart_tuner.report.advising.case import BATCH, Case, plain
+from smart_tuner.report.advising.ranges import End, crowded, end_of, extent, outermost, wider
+from smart_tuner.report.advising.reruns import confirmed
 from smart_tuner.report.catalogue import Said, said
 from smart_tuner.report.evidence import Points
-from smart_tuner.report.ranges import End, crowded, end_of, extent, outermost, wider
-from smart_tuner.report.reruns import confirmed
 from smart_tuner.report.view import Advice
 from smart_tuner.request import reworded
 from smart_tuner.settings import Settings
