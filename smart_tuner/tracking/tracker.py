@@ -22,7 +22,7 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 import mlflow
 import numpy as np
 from alembic.util import CommandError
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
@@ -93,14 +93,20 @@ class Tracker:
         """Id of the run with the identifying tags, open again if it was closed, made if it is not there."""
         condition = " and ".join(f"tags.`{key}` = '{tags[key]}'" for key in identity)
         found = self.client.search_runs([self.experiment_id], condition, max_results=1)
-        if found:
-            run_id = str(found[0].info.run_id)
-            for key in found[0].data.tags:
-                if key == "error" or key.startswith("stop."):  # why it was left: it goes on now
-                    self.client.delete_tag(run_id, key)
-            self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-            self.client.update_run(run_id, status="RUNNING")
-            return run_id
+        return self.reopened(found[0], tags) if found else self.made(name, tags)
+
+    def reopened(self, run: Run, tags: Mapping[str, str]) -> str:
+        """Id of a run that was closed and goes on."""
+        run_id = str(run.info.run_id)
+        for key in run.data.tags:
+            if key == "error" or key.startswith("stop."):  # why it was left: it goes on now
+                self.client.delete_tag(run_id, key)
+        self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        self.client.update_run(run_id, status="RUNNING")
+        return run_id
+
+    def made(self, name: str, tags: Mapping[str, str]) -> str:
+        """Id of a new run."""
         run = self.client.create_run(self.experiment_id, run_name=name, tags={**machine.tags(), **tags})
         return str(run.info.run_id)
 
@@ -122,12 +128,19 @@ class StudyRun:
     def __init__(self, tracker: Tracker, run_id: str, name: str) -> None:
         self.tracker, self.run_id, self.name = tracker, run_id, name
         self.link = tracker.link("runs")
+        self._trials: dict[int, str] | None = None
+        """Run id by trial number, asked for once: only this process makes more, and a search of many takes long."""
 
     @translated()
     def open_trial(self, number: int, tags: Mapping[str, str], extras: Extras) -> "TrialRun":
         """The nested run of a trial, made or, after an interruption, found and gone on with."""
         own = {"mlflow.parentRunId": self.run_id, "study.name": self.name, "trial.number": str(number), **tags}
-        run_id = self.tracker._open_run(f"trial-{number:04d}", own, ["mlflow.parentRunId", "trial.number"])
+        if self._trials is None:
+            self._trials = self._run_ids()
+        if number in self._trials:
+            run_id = self.tracker.reopened(self.tracker.client.get_run(self._trials[number]), own)
+        else:
+            run_id = self._trials[number] = self.tracker.made(f"trial-{number:04d}", own)
         return TrialRun(self.tracker, run_id, extras)
 
     @translated()
@@ -149,15 +162,19 @@ class StudyRun:
     @translated()
     def trial_links(self) -> dict[int, str]:
         """Where each trial's run is in the UI, by trial number."""
-        condition, links, token = f"tags.`mlflow.parentRunId` = '{self.run_id}'", dict[int, str](), None
+        return {number: self.tracker.link(f"runs/{run_id}") for number, run_id in self._run_ids().items()}
+
+    def _run_ids(self) -> dict[int, str]:
+        condition, found, token = f"tags.`mlflow.parentRunId` = '{self.run_id}'", dict[int, str](), None
         while True:
             page = self.tracker.client.search_runs(
                 [self.tracker.experiment_id], condition, max_results=1000, page_token=token
             )
-            links |= {int(run.data.tags["trial.number"]): self.tracker.link(f"runs/{run.info.run_id}") for run in page}
+            ours = [run for run in page if "trial.number" in run.data.tags]  # anybody may nest a run of their own
+            found |= {int(run.data.tags["trial.number"]): str(run.info.run_id) for run in ours}
             token = page.token
             if not token:
-                return links
+                return found
 
     @translated()
     def reconcile(self, ended: Mapping[int, str]) -> int:
