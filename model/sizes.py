@@ -31,6 +31,12 @@ class Architecture:
     """Kernel of each postnet convolution, in frames (odd)."""
     postnet_n_convolutions: int = 5
     """Number of postnet convolutions."""
+    style_tokens: int = 10
+    """Global style tokens, when they are used."""
+    style_heads: int = 4
+    """Attention heads over the style tokens."""
+    style_dim: int = 256
+    """Width of the style embedding; a multiple of style_heads."""
 
     def __post_init__(self) -> None:
         for name in Architecture.__dataclass_fields__:
@@ -40,6 +46,11 @@ class Architecture:
                 raise ValueError(f"model.{name} must be {rule}; received {value}.")
         if self.symbols_embedding_dim % 2:
             raise ValueError(f"model.symbols_embedding_dim must be even; received {self.symbols_embedding_dim}.")
+        if self.style_dim % self.style_heads:
+            raise ValueError(
+                f"model.style_dim must be a multiple of model.style_heads = {self.style_heads}; "
+                f"received {self.style_dim}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +62,17 @@ class Sizes(Architecture):
     n_mel_channels: int = 80
     """Mel bins in a frame."""
     reduction_factor: int = 1
-    """Mel frames that one decoder step predicts (r; Wang et al., 1703.10135)."""
+    """Mel frames that one decoder step predicts at most (r; Wang et al., 1703.10135)."""
+    attention_kind: str = "location"
+    """Location, dynamic or forward."""
+    use_mmi: bool = False
+    """Whether there is a text head on the decoder's states."""
+    max_gaf: float = 0.3
+    """Most that the text's gradient may be of the mel's at the decoder's states."""
+    use_gst: bool = False
+    """Whether there are style tokens."""
+    drop_frame_rate: float = 0.0
+    """Share of teacher frames that the mean frame replaces in training."""
     prenet_dropout: float = 0.5
     """Dropout after each prenet layer; always on, at inference too, as published."""
     encoder_dropout: float = 0.5
@@ -60,5 +81,9 @@ class Sizes(Architecture):
     """Dropout on the attention LSTM's output, inside its recurrence."""
     decoder_dropout: float = 0.1
     """Dropout on the decoder LSTM's output, outside its recurrence."""
+    attention_zoneout: float = 0.0
+    """Zoneout of the attention LSTM's state."""
+    decoder_zoneout: float = 0.0
+    """Zoneout of the decoder LSTM's state; above 0 it runs step by step."""
     postnet_dropout: float = 0.5
     """Dropout after each postnet convolution."""

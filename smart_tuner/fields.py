@@ -44,10 +44,6 @@ def check_ranges(section: str, values: Any) -> None:
     for spec in dataclasses.fields(values):
         value, limits = getattr(values, spec.name), spec.metadata
         key = f"{section}.{spec.name}"
-        if "only" in limits and value != limits["only"]:
-            raise SettingsError(
-                f"{key} must be {str(limits['only']).lower()} in this version; received {str(value).lower()}."
-            )
         if limits.get("above") is not None and not value > limits["above"]:
             raise SettingsError(f"{key} must be above {limits['above']}; received {value}.")
         if limits.get("low") is not None and not value >= limits["low"]:

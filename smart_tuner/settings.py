@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from model.sizes import Architecture, Sizes
-from smart_tuner import documents
+from smart_tuner import documents, reduction
 from smart_tuner.budget import Budget
 from smart_tuner.errors import SettingsError
 from smart_tuner.fields import at_most, check_ranges, convert, number
@@ -33,8 +33,13 @@ class Hparams:
     """How much to train: 20ep (epochs), 5000it (iterations), 300000utt (utterances) or 45m (wall time; also s, h)."""
     seed: int = number(1234, low=0, high=2**62)
     """Seed of initialisation, data order and dropout; trial n of a study uses seed + n."""
-    schedule: Literal["constant", "exponential", "cosine"] = "cosine"
-    """How the learning rate falls from its peak to final_learning_rate over the budget; exponential starts halfway."""
+    accumulation: int = number(1, low=1)
+    """Parts in which a batch goes through the network, one after the other, before one optimizer step: saves memory."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """What makes a step of a gradient; adamw keeps weight_decay out of the gradient's own scaling."""
+    schedule: Literal["constant", "step", "exponential", "cosine", "plateau"] = "cosine"
+    """How the learning rate falls from its peak to final_learning_rate over the budget: step and exponential begin
+    halfway, plateau waits until validation.loss no longer falls."""
     warmup_iterations: int = number(500, low=0)
     """Iterations over which the learning rate rises linearly to its peak."""
     final_learning_rate: float = number(1e-5, above=0, high=1)
@@ -43,28 +48,40 @@ class Hparams:
     """Adam's L2 penalty."""
     adam_eps: float = number(1e-6, above=0, high=1e-2)
     """Adam's epsilon; 1e-6 is safe in mixed precision too."""
+    ema_decay: float = number(0.0, low=0, high=0.9999)
+    """Decay per iteration of the running mean of the weights that is validated and exported; 0 takes the weights."""
     grad_clip_thresh: float = number(1.0, above=0)
     """Global gradient norm above which gradients are scaled down."""
     fp16_run: bool = False
     """Mixed precision asked for: bf16 where the GPU can, fp16 with loss scaling elsewhere, fp32 on a CPU."""
     reduction_factor: int = number(1, low=1, high=10)
-    """Mel frames that one decoder step predicts (r)."""
+    """Mel frames that one decoder step predicts (r), at the start when there is a reduction_schedule."""
+    reduction_schedule: str = ""
+    """Smaller r later on, by utterances seen: 2@20000,1@60000; empty keeps reduction_factor."""
+    attention_kind: Literal["location", "dynamic", "forward"] = "location"
+    """Location-sensitive as published, dynamic convolution, or forward attention; the last two cannot go back."""
     use_guided_attn: bool = True
     """Penalise attention off the diagonal."""
     guide_weight: float = number(1.0, above=0, high=100)
     """Weight of the guided attention loss when it is used."""
     guide_sigma: float = number(0.2, above=0, high=2)
     """Width g of the guided diagonal, as a share of the text."""
+    guide_anneal: int = number(0, low=0)
+    """Validations in a row with a formed attention from which each one more halves the guide's weight; 0 never does."""
     forward_sum_weight: float = number(0.0, low=0, high=100)
     """Weight of the forward-sum loss; training.atten_loss is logged at any weight."""
     gate_weight: float = number(1.0, above=0, high=100)
     """Weight of the gate loss."""
     gate_positive_weight: float = number(5.0, above=0, high=100)
     """Weight of the stop frame inside the gate loss."""
-    use_mmi: bool = field(default=False, metadata={"only": False})
-    """Maximise mutual information between text and speech; not built yet, so false is the only choice."""
-    use_gst: bool = field(default=False, metadata={"only": False})
-    """Global style tokens; not built yet, so false is the only choice."""
+    use_mmi: bool = False
+    """Maximise mutual information between text and speech: the text must be readable from the decoder's states."""
+    max_gaf: float = number(0.3, above=0, high=10)
+    """Most that the text's gradient may be of the mel's at the decoder's states (the gradient adaptive factor's cap)."""
+    drop_frame_rate: float = number(0.0, low=0, high=0.9)
+    """Share of the teacher's frames that the corpus's mean frame replaces in training."""
+    use_gst: bool = False
+    """Global style tokens, and their prediction from the text."""
     prenet_dropout: float = number(0.5, low=0, high=0.95)
     """Dropout in the prenet, at inference too."""
     encoder_dropout: float = number(0.5, low=0, high=0.95)
@@ -73,8 +90,14 @@ class Hparams:
     """Dropout on the attention LSTM's output."""
     decoder_dropout: float = number(0.1, low=0, high=0.95)
     """Dropout on the decoder LSTM's output."""
+    attention_zoneout: float = number(0.0, low=0, high=0.95)
+    """Zoneout of the attention LSTM: share of its state that a step keeps from the step before."""
+    decoder_zoneout: float = number(0.0, low=0, high=0.95)
+    """Zoneout of the decoder LSTM; above 0 that LSTM runs step by step, which is slower."""
     postnet_dropout: float = number(0.5, low=0, high=0.95)
     """Dropout after each postnet convolution."""
+    stress_masking: float = number(0.0, low=0, high=1)
+    """Share of the words whose stress mark is taken away in training, so that texts without marks are read too."""
     validation_freq: int = number(50, low=1)
     """Iterations from one validation to the next."""
     validation_utterances: int = number(128, low=1)
@@ -87,6 +110,10 @@ class Speech:
 
     language: Literal["auto", "en", "ru"] = "auto"
     """Language of the text; auto looks at the script (the demo corpus is English unless ru is asked for)."""
+    front_end: Literal["letters", "phonemes"] = "letters"
+    """What the model reads: letters, or phonemes by espeak-ng (extra phonemes)."""
+    stress: Literal["written", "predicted"] = "written"
+    """Russian stress marks: those written in the texts, or silero-stress's on every word without one (extra ru)."""
     sampling_rate: int = number(22050, low=8000, high=96000)
     """Hz; audio at another rate is resampled when read."""
     filter_length: int = number(1024, low=64)
@@ -119,6 +146,12 @@ class Tracking:
     """Add system metrics, extra metrics, plots and audio; auto adds what the installed packages allow."""
     plots: int = number(12, low=1, high=1000)
     """Validations at which plots are drawn, spread over the run; the last one always is."""
+    freerun_evaluations: int = number(3, low=0, high=1000)
+    """Free-running evaluations, spread over the run from where the attention has formed, the last at the end; 0: none."""
+    freerun_sentences: int = number(8, low=1, high=128)
+    """Validation texts that a free-running evaluation speaks, with three seeds each."""
+    recogniser_minutes: float = number(3.0, low=0)
+    """Longest training of the recogniser that validation.freerun.cer needs, once per corpus; 0: no recogniser."""
     checkpoint_seconds: float = number(60.0, low=0)
     """Least time between two checkpoints; a stop and the end always write one."""
 
@@ -143,6 +176,7 @@ class Settings:
         at_most(
             "hparams.final_learning_rate", hparams.final_learning_rate, "hparams.learning_rate", hparams.learning_rate
         )
+        reduction.stages(hparams.reduction_factor, hparams.reduction_schedule)
         health = self.health
         at_most("health.gate_low", health.gate_low, "health.gate_high", health.gate_high)
         at_most("health.missing_score", health.missing_score, "health.formed_score", health.formed_score)

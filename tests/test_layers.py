@@ -20,20 +20,21 @@ FILES = [
 ]
 LAYERS = [
     {"errors", "progress", "model"},
-    {"budget", "machine", "documents", "fields"},
+    {"budget", "machine", "documents", "fields", "reduction"},
     {"limits"},
     {"settings"},
     {"request", "signals", "speech", "space", "health"},
-    {"journal", "checkpoint", "validation"},
+    {"journal", "checkpoint", "validation", "recognition"},
+    {"freerun", "optimisation", "warmstart"},
     {"trainer", "console", "figures", "tracking"},
-    {"training", "forecast"},
+    {"training", "forecast", "synthesis"},
     {"workers"},
     {"experiment"},
     {"study"},
     {"report"},
     {"check_mode"},
     {"session"},
-    {"train_mode", "tune_mode", "report_mode"},
+    {"train_mode", "tune_mode", "report_mode", "synth_mode"},
     {"smart_tuner_main"},
 ]
 """The direction of imports: a name imports names of earlier layers only."""
@@ -142,7 +143,9 @@ def test_packages_export_nothing_but_their_files() -> None:
 
 
 def test_there_is_one_training_loop() -> None:
-    assert [file.name for file in FILES if ".backward(" in file.read_text(encoding="utf-8")] == ["trainer.py"]
+    """The recogniser that judges voices has its own, of twenty lines: it is no voice and no trial."""
+    found = [file.name for file in FILES if ".backward(" in file.read_text(encoding="utf-8")]
+    assert sorted(found) == ["recognition.py", "trainer.py"]
 
 
 def test_nothing_is_printed_but_by_the_console() -> None:

@@ -1,0 +1,26 @@
+"""Gradual reduction: which r a training uses after so many utterances (Wang et al., 1703.10135, let it fall by stages)."""
+
+import re
+
+from smart_tuner.errors import SettingsError
+
+
+def stages(start: int, schedule: str) -> tuple[tuple[int, int], ...]:
+    """(Utterances seen, r) of each stage, the first at 0. Raises SettingsError for a text that is no schedule."""
+    parts = [part.strip() for part in schedule.split(",") if part.strip()]
+    found = [re.fullmatch(r"(\d+)@(\d+)", part) for part in parts]
+    listed = [(0, start), *((int(one[2]), int(one[1])) for one in found if one)]
+    falls = all(
+        later > earlier and 1 <= r < before for (earlier, before), (later, r) in zip(listed, listed[1:], strict=False)
+    )
+    if not all(found) or not falls:
+        raise SettingsError(
+            "hparams.reduction_schedule lists smaller and smaller r, each with the utterances seen by then, such as "
+            f"2@20000,1@60000 after hparams.reduction_factor = {start}; received {schedule!r}."
+        )
+    return tuple(listed)
+
+
+def at(start: int, schedule: str, utterances: int) -> int:
+    """The r in force after so many utterances."""
+    return [r for begins, r in stages(start, schedule) if begins <= utterances][-1]
