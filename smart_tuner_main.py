@@ -17,6 +17,7 @@ class Mode(StrEnum):
     tune = "tune"
     report = "report"
     check = "check"
+    synth = "synth"
 
 
 class Preset(StrEnum):
@@ -33,8 +34,16 @@ class Lang(StrEnum):
     ru = "ru"
 
 
-REPORT_TAKES = {"mode", "study", "compare", "format_", "lang", "output", "tracking_uri", "storage"}
-REPORT_ONLY = {"compare", "format_", "lang"}
+ON_A_CORPUS = (Mode.train, Mode.tune, Mode.check)
+"""The modes that take an option of which nothing is said below."""
+TAKEN_BY: dict[str, tuple[Mode, ...]] = {
+    **dict.fromkeys(("mode", "study", "storage", "output"), tuple(Mode)),
+    **dict.fromkeys(("seed", "device"), (*ON_A_CORPUS, Mode.synth)),
+    "checkpoint": (Mode.train, Mode.tune, Mode.synth),
+    "tracking_uri": (*ON_A_CORPUS, Mode.report),
+    **dict.fromkeys(("compare", "format_", "lang"), (Mode.report,)),
+    **dict.fromkeys(("text", "text_file", "vocoder", "reference", "style"), (Mode.synth,)),
+}
 
 
 @app.command()
@@ -44,7 +53,7 @@ def main(
         Mode,
         typer.Option(
             help="train: train a voice. tune: search for better hyperparameters. report: what a study found. "
-            "check: look at a corpus first."
+            "check: look at a corpus first. synth: let a voice speak."
         ),
     ],
     trials: Annotated[int, typer.Option(help="Finished trials that the study shall hold.")] = 1,
@@ -74,7 +83,12 @@ def main(
     timeout: Annotated[
         str | None, typer.Option(help="Wall time after which trials stop, to go on another day: 90s, 45m or 8h.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the first trial; further trials use the next ones.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Weights that trials start from, ours or published; of synth, the voice.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the first trial, further trials use the next ones; of synth, of speech.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[
         int | None,
@@ -87,18 +101,58 @@ def main(
     study: Annotated[
         str | None,
         typer.Option(
-            help="Name of the study; the same name continues it. Default: by content; of a report, the latest."
+            help="Name of the study; the same name continues it. Default: by content; of a report, the latest. "
+            "Of synth, the study whose winner speaks."
         ),
     ] = None,
     compare: Annotated[
         tuple[str, str] | None,
-        typer.Option(help="Report on two studies side by side, or on two sets of runs, each by a filter of MLflow."),
+        typer.Option(
+            help="Report on two studies side by side, or on two sets of runs, each by a filter of MLflow.",
+            rich_help_panel="With --mode report",
+        ),
     ] = None,
-    format_: Annotated[str, typer.Option("--format", help="Files of a report: html, md, json.")] = "html,md",
-    lang: Annotated[Lang, typer.Option(help="Language of a report.")] = Lang.en,
-    output: Annotated[Path, typer.Option(help="Folder for checkpoints, mel cache, demo corpus and reports.")] = Path(
-        "smart_tuner_files"
-    ),
+    format_: Annotated[
+        str, typer.Option("--format", help="Files of a report: html, md, json.", rich_help_panel="With --mode report")
+    ] = "html,md",
+    lang: Annotated[Lang, typer.Option(help="Language of a report.", rich_help_panel="With --mode report")] = Lang.en,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What a voice shall say; repeatable, each is one utterance.", rich_help_panel="With --mode synth"
+        ),
+    ] = None,
+    text_file: Annotated[
+        Path | None,
+        typer.Option(help="What a voice shall say: each line is one utterance.", rich_help_panel="With --mode synth"),
+    ] = None,
+    vocoder: Annotated[
+        Path | None,
+        typer.Option(
+            help="TorchScript (.pt, .ts) or ONNX file of a vocoder. Default: Griffin-Lim.",
+            rich_help_panel="With --mode synth",
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="Recording whose style a voice with style tokens takes.", rich_help_panel="With --mode synth"
+        ),
+    ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            help="Style tokens, from 1, and their weights: 3:0.7,5:0.3. Default: by the text.",
+            rich_help_panel="With --mode synth",
+        ),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for checkpoints, mel cache, demo corpus and reports; of synth, for what was said: "
+            "smart_tuner_files/spoken."
+        ),
+    ] = Path("smart_tuner_files"),
     experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "Default",
     tracking_uri: Annotated[
         str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow store. Default: mlflow.db in this folder.")
@@ -129,6 +183,23 @@ def main(
                 storage=storage,
             )
             raise typer.Exit(report_mode.run(asked, console))
+        if mode is Mode.synth:
+            from smart_tuner import synth_mode
+
+            wanted = synth_mode.Asked(
+                checkpoint=checkpoint,
+                study=study,
+                storage=storage,
+                texts=tuple(text or ()),
+                text_file=text_file,
+                output=output if typed(context, "output") else output / "spoken",
+                vocoder=vocoder,
+                reference=reference,
+                style=style,
+                seed=seed,
+                device=device,
+            )
+            raise typer.Exit(synth_mode.run(wanted, console))
         found = None
         if from_study is not None:
             from smart_tuner.study.tune import load_winner
@@ -153,6 +224,7 @@ def main(
             per_gpu=per_gpu,
             timeout=timeout,
             warm_start=warm_start,
+            checkpoint=checkpoint,
         )
         if mode is Mode.check:
             from smart_tuner import check_mode
@@ -172,7 +244,7 @@ def main(
         console.error(str(problem))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        console.error("Interrupted before training began; the same command starts again and keeps what is cached.")
+        console.error("Interrupted before it began; the same command starts again and keeps what is cached.")
         raise typer.Exit(130) from None
 
 
@@ -180,11 +252,12 @@ def refuse_misplaced(context: typer.Context, mode: Mode) -> None:
     """Raise SettingsError for an option that was given and means nothing in this mode."""
     from smart_tuner.errors import SettingsError
 
-    given = [one for one in context.command.params if one.name and typed(context, one.name)]
-    for option in given:
-        if (option.name not in REPORT_TAKES) if mode is Mode.report else (option.name in REPORT_ONLY):
-            other = "train, tune and check" if mode is Mode.report else "--mode report"
-            raise SettingsError(f"{option.opts[0]} is for {other}; received it with --mode {mode.value}.")
+    for option in context.command.params:
+        takers = TAKEN_BY.get(option.name or "", ON_A_CORPUS)
+        if option.name and mode not in takers and typed(context, option.name):
+            *first, last = (one.value for one in takers)
+            listed = f"{', '.join(first)} and {last}" if first else f"--mode {last}"
+            raise SettingsError(f"{option.opts[0]} is for {listed}; received it with --mode {mode.value}.")
 
 
 def typed(context: typer.Context, name: str) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
+from model.recurrent import GradientSums, SharedTensors, StepwiseLinear
 from model.sizes import Sizes
 
 
@@ -56,7 +57,7 @@ class LocationLayer(nn.Module):
 
 
 class Attention(nn.Module):
-    """The layers that score every token from the query, the memory and the location; AttentionLoop applies them."""
+    """The layers that score every token from the query, the memory and the location; LocationAlignment applies them."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -64,6 +65,36 @@ class Attention(nn.Module):
         self.memory_layer = LinearNorm(sizes.symbols_embedding_dim, sizes.attention_dim, bias=False, gain="tanh")
         self.v = LinearNorm(sizes.attention_dim, 1, bias=False)
         self.location_layer = LocationLayer(sizes)
+
+    def start(self, memory_BNE: Tensor, padding_BN: Tensor) -> "LocationAlignment":
+        """The attention over a batch of memories (B, N, E), before its first step; padding_BN is true at padding."""
+        return LocationAlignment(self, memory_BNE, padding_BN)
+
+
+class LocationAlignment:
+    """Location-sensitive attention over one batch of memories, step after step. Make a new one for each pass."""
+
+    def __init__(self, attention: Attention, memory_BNE: Tensor, padding_BN: Tensor) -> None:
+        keys_BNA = attention.memory_layer(memory_BNE)
+        self.dtype = keys_BNA.dtype  # what autocast chose
+        self.padding = padding_BN
+        self.query = StepwiseLinear(attention.query_layer.linear_layer.weight, self.dtype)
+        self.additive = AdditiveScores(attention, keys_BNA)
+        weight = attention.query_layer.linear_layer.weight  # the weights keep the parameters' precision
+        self.weights_BN = weight.new_zeros(padding_BN.shape)
+        self.total_BN = torch.zeros_like(self.weights_BN)
+
+    def step(self, hidden_BH: Tensor) -> Tensor:
+        """Attention weights (B, N) of one step from the attention LSTM's output (B, H)."""
+        self.weights_BN = F.softmax(self.scores(hidden_BH), dim=1)
+        return self.weights_BN
+
+    def scores(self, hidden_BH: Tensor) -> Tensor:
+        """Scores (B, N) of the tokens; minus infinity for padding, which so gets a weight of exactly 0."""
+        history_B2N = torch.stack([self.weights_BN, self.total_BN + self.weights_BN], dim=1)
+        self.total_BN = history_B2N[:, 1]
+        scores_BN = self.additive(self.query(hidden_BH), history_B2N).to(hidden_BH.dtype)
+        return scores_BN.masked_fill(self.padding, float("-inf"))
 
 
 class AdditiveScores:
@@ -74,34 +105,18 @@ class AdditiveScores:
     """
 
     def __init__(self, attention: Attention, keys_BNA: Tensor) -> None:
-        self.sums = _Sums()
         location_AI = attention.location_layer.combined_weight().to(keys_BNA.dtype)
         v_A = attention.v.linear_layer.weight[0].to(keys_BNA.dtype)
-        self.shared: tuple[Tensor, Tensor, Tensor] = _Shared.apply(  # type: ignore[no-untyped-call]
-            keys_BNA, location_AI, v_A, self.sums
-        )
+        self.shared = SharedTensors(keys_BNA, location_AI, v_A)
 
     def __call__(self, query_BA: Tensor, history_B2N: Tensor) -> Tensor:
         """Scores (B, N) from a query (B, A) and a history (B, 2, N): the last weights and their running sum."""
-        keys_BNA, location_AI, v_A = self.shared
+        keys_BNA, location_AI, v_A = self.shared.tensors
         history_B2N = history_B2N.to(keys_BNA.dtype)
-        scores: Tensor = _Score.apply(query_BA, history_B2N, keys_BNA, location_AI, v_A, self.sums)  # type: ignore[no-untyped-call]
-        return scores
-
-
-class _Sums:
-    """Gradients of keys, location map and v, summed over the steps so far."""
-
-    def __init__(self) -> None:
-        self.tensors: list[Tensor] | None = None
-
-    def add(self, parts: list[Tensor]) -> None:
-        precise = torch.promote_types(parts[0].dtype, torch.float32)  # hundreds of steps are too many for a half sum
-        if self.tensors is None:
-            self.tensors = [part.to(precise) for part in parts]
-        else:
-            for total, part in zip(self.tensors, parts, strict=True):
-                total += part
+        scores_BN: Tensor = _Score.apply(  # type: ignore[no-untyped-call]
+            query_BA, history_B2N, keys_BNA, location_AI, v_A, self.shared.sums
+        )
+        return scores_BN
 
 
 def _features(query: Tensor, history: Tensor, keys: Tensor, location: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,7 +130,7 @@ def _features(query: Tensor, history: Tensor, keys: Tensor, location: Tensor) ->
 class _Score(Function):
     @staticmethod
     def forward(
-        ctx: Any, query: Tensor, history: Tensor, keys: Tensor, location: Tensor, v: Tensor, sums: _Sums
+        ctx: Any, query: Tensor, history: Tensor, keys: Tensor, location: Tensor, v: Tensor, sums: GradientSums
     ) -> Tensor:
         ctx.sums = sums
         ctx.save_for_backward(query, history, keys, location, v)
@@ -132,19 +147,3 @@ class _Score(Function):
         kernel, tokens = location.shape[1] // 2, history.shape[2]
         spread = F.fold((inner @ location).transpose(1, 2), (1, tokens + kernel - 1), (1, kernel)).squeeze(2)
         return inner.sum(1), spread.narrow(2, kernel // 2, tokens), None, None, None, None
-
-
-class _Shared(Function):
-    """Passes keys and weights on; in the backward pass it runs after every step's node, when the sums are complete."""
-
-    @staticmethod
-    def forward(ctx: Any, keys: Tensor, location: Tensor, v: Tensor, sums: _Sums) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.sums, ctx.dtype = sums, keys.dtype
-        ctx.set_materialize_grads(False)
-        return keys.view_as(keys), location.view_as(location), v.view_as(v)
-
-    @staticmethod
-    def backward(ctx: Any, *_: Tensor | None) -> tuple[Tensor, Tensor, Tensor, None]:
-        keys, location, v = (total.to(ctx.dtype) for total in ctx.sums.tensors)
-        ctx.sums.tensors = None  # a second backward pass through the same graph starts afresh
-        return keys, location, v, None

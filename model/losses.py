@@ -1,7 +1,7 @@
 """The losses of training and validation, by the metrics contract (docs/metrics.md).
 
 Every average is over real positions: per utterance first, then over utterances.
-B utterances, N tokens, T decoder steps, F mel frames, M mel channels.
+B utterances, N tokens, T decoder steps, F mel frames, M mel channels, V symbols, S style width.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.lengths import decoder_steps, length_mask, utterance_mean
+from model.mmi import frames_needed, mi_losses
 from model.tacotron2 import Prediction
 
 
@@ -66,31 +67,81 @@ def forward_sum_losses(attention_BTN: Tensor, steps_B: Tensor, tokens_B: Tensor)
     return F.ctc_loss(log_probs_TBC, labels_BN, steps_B, tokens_B, reduction="none") / steps_B
 
 
+def emb_losses(predicted_BS: Tensor, style_BS: Tensor) -> Tensor:
+    """L1 between the style that the text predicts and the reference's, which does not move towards it: (B,)."""
+    return (predicted_BS - style_BS.detach()).abs().mean(1)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many utterances of a whole batch each mean is over, when the losses are taken of a part of it."""
+
+    utterances: int
+    stepped: Tensor
+    """Utterances with at least as many decoder steps as tokens: what atten_loss is over, a scalar."""
+    readable: Tensor
+    """Utterances with at least as many frames as CTC needs: what mi_loss is over, a scalar."""
+
+    @classmethod
+    def of(cls, tokens_BN: Tensor, tokens_B: Tensor, frames_B: Tensor, r: int) -> "Counts":
+        """The counts of a whole batch."""
+        stepped_B, readable_B = decoder_steps(frames_B, r) >= tokens_B, frames_B >= frames_needed(tokens_BN, tokens_B)
+        return cls(len(tokens_B), stepped_B.sum(), readable_B.sum())
+
+
 def training_losses(
-    predicted: Prediction, tokens_B: Tensor, mels_BMF: Tensor, frames_B: Tensor, *, r: int, weights: LossWeights
+    predicted: Prediction,
+    tokens_B: Tensor,
+    mels_BMF: Tensor,
+    frames_B: Tensor,
+    *,
+    r: int,
+    weights: LossWeights,
+    tokens_BN: Tensor | None = None,
+    of: Counts | None = None,
 ) -> dict[str, Tensor]:
     """Every loss of the contract as a scalar, without the prefix `training.`; `loss` is the weighted sum to optimise.
 
-    `atten_loss` is NaN when no utterance of the batch has a step for each token; it then adds nothing to `loss`.
-    `guide_loss` is 0 when its weight is 0; `mi_loss` and `emb_loss` are 0 because nothing here uses them.
+    `atten_loss` is NaN when no utterance of the batch has a step for each token, `mi_loss` when none has the frames to
+    write its text in; they then add nothing to `loss`. `guide_loss` is 0 when its weight is 0, `mi_loss` (which needs
+    tokens_BN) without a text head, `emb_loss` without style tokens. `mi_loss` counts fully in `loss`: what of its
+    gradient reaches the network is for AdaptiveFactor to say.
+    With `of` this is a part of a batch, and the losses of the parts, and their gradients, add up to the whole batch's.
     """
     steps_B = decoder_steps(frames_B, r)
     attention = predicted.attention_BTN
-    taco = taco_losses(predicted, mels_BMF, frames_B).mean()
-    gate = gate_losses(predicted.gate_BT.to(mels_BMF.dtype), steps_B, weights.gate_positive).mean()
+    utterances = len(frames_B) if of is None else of.utterances
+    taco = taco_losses(predicted, mels_BMF, frames_B).sum() / utterances
+    gate = gate_losses(predicted.gate_BT.to(mels_BMF.dtype), steps_B, weights.gate_positive).sum() / utterances
     zero = torch.zeros_like(taco)
-    guide = guide_losses(attention, steps_B, tokens_B, weights.guide_sigma).mean() if weights.guide else zero
-    possible_B = steps_B >= tokens_B
+    guide = zero
+    if weights.guide:
+        guide = guide_losses(attention, steps_B, tokens_B, weights.guide_sigma).sum() / utterances
     with torch.set_grad_enabled(torch.is_grad_enabled() and weights.forward_sum > 0):
         forward_sum_B = forward_sum_losses(attention, steps_B, torch.minimum(tokens_B, steps_B))
-        forward_sum = forward_sum_B.masked_fill(~possible_B, 0.0).sum() / possible_B.sum().clamp_min(1)
-    loss = taco + weights.gate * gate + weights.guide * guide + weights.forward_sum * forward_sum
+    forward_sum, atten = _mean_over(forward_sum_B, steps_B >= tokens_B, None if of is None else of.stepped)
+    text = mi = emb = zero
+    if predicted.transcript_BFV is not None:
+        assert tokens_BN is not None  # the text head's loss is about them
+        readable_B = frames_B >= frames_needed(tokens_BN, tokens_B)
+        mi_B = mi_losses(predicted.transcript_BFV, tokens_BN, tokens_B.where(readable_B, 1), frames_B)
+        text, mi = _mean_over(mi_B, readable_B, None if of is None else of.readable)
+    if predicted.style_BS is not None and predicted.predicted_style_BS is not None:
+        emb = emb_losses(predicted.predicted_style_BS, predicted.style_BS).sum() / utterances
+    loss = taco + weights.gate * gate + weights.guide * guide + weights.forward_sum * forward_sum + text + emb
     return {
         "loss": loss,
         "taco_loss": taco,
-        "atten_loss": torch.where(possible_B.any(), forward_sum, float("nan")),
-        "mi_loss": zero,
+        "atten_loss": atten,
+        "mi_loss": mi,
         "guide_loss": guide,
         "gate_loss": gate,
-        "emb_loss": zero,
+        "emb_loss": emb,
     }
+
+
+def _mean_over(losses_B: Tensor, possible_B: Tensor, count: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The mean over utterances where it is possible: as it adds to the loss, and as it is told, NaN without any."""
+    count = possible_B.sum() if count is None else count
+    mean = losses_B.masked_fill(~possible_B, 0.0).sum() / count.clamp_min(1)
+    return mean, torch.where(count > 0, mean, float("nan"))

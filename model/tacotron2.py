@@ -1,6 +1,7 @@
 """Tacotron 2 (Shen et al., 1712.05884): encoder, decoder, postnet. Parameters are named as in published checkpoints.
 
-B utterances, N tokens, F mel frames, T decoder steps, M mel channels, E encoder width.
+B utterances, N tokens, F mel frames, T decoder steps, M mel channels, E encoder width, V symbols, S style width,
+K style tokens. Text head (model/mmi.py) and style (model/style.py) are there when the sizes ask for them.
 """
 
 import math
@@ -14,7 +15,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from model.attention import ConvNorm
 from model.decoder import Decoder
 from model.lengths import length_mask
+from model.mmi import TextHead
 from model.sizes import Sizes
+from model.style import Style
+
+NO_STYLE = "This network has no style tokens: it was made without use_gst."
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,12 @@ class Prediction:
     gate_BT: Tensor
     """Stop-gate logits."""
     attention_BTN: Tensor
+    transcript_BFV: Tensor | None = None
+    """Log-probabilities of each frame's symbol, by the text head in a teacher-forced pass."""
+    style_BS: Tensor | None = None
+    """The reference's style in a teacher-forced pass, the style spoken in when running freely."""
+    predicted_style_BS: Tensor | None = None
+    """The style predicted from the text."""
 
 
 def conv_stack(widths: list[int], kernel: int, gains: list[str]) -> nn.ModuleList:
@@ -90,33 +101,88 @@ class Tacotron2(nn.Module):
         self.encoder = Encoder(sizes)
         self.decoder = Decoder(sizes)
         self.postnet = Postnet(sizes)
+        self.text_head = TextHead(sizes) if sizes.use_mmi else None
+        self.style = Style(sizes) if sizes.use_gst else None
+
+    @property
+    def reduction_factor(self) -> int:
+        """Mel frames that a decoder step predicts now: sizes.reduction_factor, or fewer later in training."""
+        return self.decoder.reduction_factor
+
+    @reduction_factor.setter
+    def reduction_factor(self, frames: int) -> None:
+        self.decoder.reduction_factor = frames
 
     def set_mean_mel(self, mean_M: Tensor) -> None:
-        """Start the mel projection at the corpus's mean frame (M,), so that training need not learn the level first."""
+        """Start the mel projection at the corpus's mean frame (M,), so that training need not learn the level first.
+
+        It is also what stands in for the teacher frames that training drops.
+        """
         with torch.no_grad():
             self.decoder.linear_projection.linear_layer.bias.copy_(mean_M.repeat(self.sizes.reduction_factor))
+            self.decoder.mean_mel_M.copy_(mean_M)
 
     def forward(self, tokens_BN: Tensor, tokens_B: Tensor, mels_BMF: Tensor, frames_B: Tensor) -> Prediction:
-        """Teacher-forced pass. Symbol ids (B, N) of lengths (B,); true mel frames (B, M, F) of lengths (B,)."""
+        """Teacher-forced pass. Symbol ids (B, N) of lengths (B,); true mel frames (B, M, F) of lengths (B,).
+
+        In training the style is the true frames'; in eval mode it is predicted from the text, as in synthesis.
+        """
         mask_BN = length_mask(tokens_B, tokens_BN.shape[1])
         memory = self.encoder(self.embedding(tokens_BN), tokens_B, mask_BN)
+        style = predicted_style = None
+        if self.style is not None:
+            style, predicted_style = self.style.of(mels_BMF, frames_B), self.style.predictor(memory, tokens_B)
+            memory = self.style(memory, style if self.training else predicted_style)
         decoded = self.decoder(memory, ~mask_BN, mels_BMF)
         mask_BF = length_mask(frames_B, mels_BMF.shape[2])
         mels = decoded.mels_BMF.masked_fill(~mask_BF[:, None], 0.0)
         refined = (mels + self.postnet(mels, mask_BF)).masked_fill(~mask_BF[:, None], 0.0)
-        return Prediction(mels, refined, decoded.gate_BT, decoded.attention_BTN)
+        transcript = None
+        if self.text_head is not None:
+            transcript = self.text_head(decoded.states_BTD, self.reduction_factor)[:, : mels_BMF.shape[2]]
+        return Prediction(mels, refined, decoded.gate_BT, decoded.attention_BTN, transcript, style, predicted_style)
 
     @torch.no_grad()
     def infer(
-        self, tokens_BN: Tensor, tokens_B: Tensor, *, max_steps: int = 1000, gate_threshold: float = 0.5
+        self,
+        tokens_BN: Tensor,
+        tokens_B: Tensor,
+        *,
+        max_steps: int = 1000,
+        gate_threshold: float = 0.5,
+        style_BS: Tensor | None = None,
     ) -> Prediction:
-        """Free-running pass, in eval mode. An utterance ends at its first gate over the threshold, or at max_steps."""
+        """Free-running pass, in eval mode. An utterance ends at its first gate over the threshold, or at max_steps.
+
+        A network with style tokens speaks in style_BS (B, S) or (1, S), or as the text predicts when that is None.
+        """
         mask_BN = length_mask(tokens_B, tokens_BN.shape[1])
         memory = self.encoder(self.embedding(tokens_BN), tokens_B, mask_BN)
+        predicted_style = None
+        if self.style is not None:
+            predicted_style = self.style.predictor(memory, tokens_B)
+            style_BS = predicted_style if style_BS is None else style_BS
+            memory = self.style(memory, style_BS)
+        elif style_BS is not None:
+            raise ValueError(NO_STYLE)
         decoded = self.decoder.infer(memory, ~mask_BN, max_steps, gate_threshold)
         open_BT = decoded.gate_BT.sigmoid() > gate_threshold
         steps = torch.where(open_BT.any(1), open_BT.int().argmax(1) + 1, open_BT.shape[1])
-        mask_BF = length_mask(steps * self.sizes.reduction_factor, decoded.mels_BMF.shape[2])
+        mask_BF = length_mask(steps * self.reduction_factor, decoded.mels_BMF.shape[2])
         mels = decoded.mels_BMF * mask_BF[:, None]
         refined = (mels + self.postnet(mels, mask_BF)) * mask_BF[:, None]
-        return Prediction(mels, refined, decoded.gate_BT, decoded.attention_BTN)
+        return Prediction(mels, refined, decoded.gate_BT, decoded.attention_BTN, None, style_BS, predicted_style)
+
+    @torch.no_grad()
+    def style_of(self, mels_BMF: Tensor, frames_B: Tensor) -> Tensor:
+        """The style (B, S) of recordings: mel frames (B, M, F) of lengths (B,). ValueError without style tokens."""
+        if self.style is None:
+            raise ValueError(NO_STYLE)
+        return self.style.of(mels_BMF, frames_B)
+
+    @torch.no_grad()
+    def style_of_tokens(self, weights_K: Tensor) -> Tensor:
+        """The style (1, S) of chosen style tokens, one weight for each. ValueError without style tokens."""
+        if self.style is None:
+            raise ValueError(NO_STYLE)
+        return weights_K[None] @ self.style.tokens.values()

@@ -1,9 +1,13 @@
 """Checkpoints: complete, written atomically, read without running anything in them.
 
 A checkpoint is a dictionary of tensors and plain values:
-    state_dict  weights, under the published names      optimizer, scaler  as torch gives them
+    state_dict  weights, under the published names      ema                their running mean, if there is one
+    optimizer   as torch gives it                       scaler             the fp16 loss scale, as torch gives it
     position    where the training is (Position)        rng                random states of CPU and GPU
     symbols     the symbol table, in embedding order    settings           all settings, nested
+    front_end   how texts become symbols                corpus             digest of the corpus
+    longest_text  symbols of the longest text           reduction_factor   the r in force
+In the best checkpoint state_dict is what was validated: the running mean, if there is one; its ema is empty.
 """
 
 import io
@@ -16,7 +20,7 @@ from torch import Tensor
 
 from smart_tuner.errors import CheckpointError
 
-FORMAT = 1
+FORMAT = 2
 LAST, BEST = "last.pt", "best.pt"
 
 Snapshot = dict[str, Any]
@@ -54,13 +58,24 @@ def write(path: Path, snapshot: Snapshot) -> None:
         raise CheckpointError(f"The checkpoint {path} could not be written: {problem.strerror}{kept}.") from problem
 
 
-def read(path: Path) -> Snapshot:
-    """A checkpoint's content, on the CPU. Raises CheckpointError for a file that is none."""
+def content(path: Path, remedy: str = "") -> Any:
+    """What a file of torch's holds, on the CPU. Raises CheckpointError, with a remedy, for a file that is none."""
     try:
-        snapshot = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch and pickle raise a dozen kinds for a broken file
         why = problem.strerror if isinstance(problem, OSError) else type(problem).__name__
-        raise CheckpointError(f"The checkpoint {path} cannot be read ({why}); remove it to begin again.") from problem
-    if not isinstance(snapshot, dict) or snapshot.get("format") != FORMAT:
+        raise CheckpointError(f"The checkpoint {path} cannot be read ({why}){remedy}.") from problem
+
+
+def read(path: Path) -> Snapshot:
+    """A checkpoint's content, on the CPU. Raises CheckpointError for a file that is none."""
+    snapshot = content(path, "; remove it to begin again")
+    if not is_ours(snapshot):
         raise CheckpointError(f"The file {path} is no checkpoint of format {FORMAT}.")
-    return snapshot
+    found: Snapshot = snapshot
+    return found
+
+
+def is_ours(snapshot: Any) -> bool:
+    """Whether a file's content is a checkpoint of this format."""
+    return isinstance(snapshot, dict) and snapshot.get("format") == FORMAT

@@ -25,9 +25,6 @@ from smart_tuner.workers import Workers
 PATIENCE_SECONDS = 0.2
 """How long to wait for an event before looking whether the user or the clock says stop."""
 
-UTTERANCES = "validation/utterances.json"
-"""Artefact: what each validation utterance came to in the end, the worst of which tell of faults in the corpus."""
-
 Told = Progress | Finding | Ended
 
 
@@ -157,7 +154,7 @@ class Recording:
         elif isinstance(event, Spoken) and self.run.extras.on:
             self.run.later(partial(write_audio, self.run, event, self.trial, self.folder / "audio"))
         elif isinstance(event, Listed) and self.run.extras.on:
-            self.run.later(partial(self.run.text, json.dumps(event.rows, ensure_ascii=False), UTTERANCES))
+            self.run.later(partial(self.run.text, json.dumps(event.rows, ensure_ascii=False), event.name))
 
     def _note(self, finding: Finding) -> None:
         if finding.level != "stop":

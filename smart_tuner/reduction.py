@@ -1,6 +1,7 @@
-"""Gradual reduction: which r a training uses after so many utterances (Wang et al., 1703.10135, let it fall by stages)."""
+"""Gradual reduction: the r that a training uses after so many utterances; large ones align sooner, small sound best."""
 
 import re
+from itertools import pairwise
 
 from smart_tuner.errors import SettingsError
 
@@ -10,9 +11,7 @@ def stages(start: int, schedule: str) -> tuple[tuple[int, int], ...]:
     parts = [part.strip() for part in schedule.split(",") if part.strip()]
     found = [re.fullmatch(r"(\d+)@(\d+)", part) for part in parts]
     listed = [(0, start), *((int(one[2]), int(one[1])) for one in found if one)]
-    falls = all(
-        later > earlier and 1 <= r < before for (earlier, before), (later, r) in zip(listed, listed[1:], strict=False)
-    )
+    falls = all(later > earlier and 1 <= r < before for (earlier, before), (later, r) in pairwise(listed))
     if not all(found) or not falls:
         raise SettingsError(
             "hparams.reduction_schedule lists smaller and smaller r, each with the utterances seen by then, such as "

@@ -41,6 +41,8 @@ class Request:
     per_gpu: int = 1
     timeout: str | None = None
     warm_start: str | None = None
+    checkpoint: Path | None = None
+    """A file of weights that every trial starts from."""
 
     def __post_init__(self) -> None:
         if self.trials < 1:
@@ -51,12 +53,13 @@ class Request:
             raise SettingsError(f"--per-gpu must be at least 1; received {self.per_gpu}.")
         if self.timeout is not None and not is_time(self.timeout):
             raise SettingsError(f"--timeout is a time such as 90s, 45m or 8h; received {self.timeout!r}.")
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise SettingsError(f"--device is auto, cpu, cuda or cuda:N; received {self.device!r}.")
+        require_device(self.device)
         if self.study is not None and not re.fullmatch(r"[\w.-]{1,100}", self.study):
             raise SettingsError(
                 f"--study takes 1 to 100 letters, digits, dots, dashes or underscores; received {self.study!r}."
             )
+        if self.checkpoint is not None and not self.checkpoint.is_file():
+            raise SettingsError(f"--checkpoint: there is no file {self.checkpoint}.")
         if self.storage == (self.tracking_uri or MLFLOW_DEFAULT):
             raise SettingsError(f"MLflow and Optuna cannot share one database; both were given {self.storage}.")
 
@@ -97,6 +100,12 @@ def reworded(command: str, *, without: tuple[str, ...] = (), **changed: str) -> 
 def without_password(command: str) -> str:
     """A command line whose addresses keep their user and lose the password: it is stored, and shown in reports."""
     return re.sub(r"(://[^:/@\s]+):[^@\s]+@", r"\1:***@", command)
+
+
+def require_device(name: str) -> None:
+    """Raise SettingsError for what is no device's name."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise SettingsError(f"--device is auto, cpu, cuda or cuda:N; received {name!r}.")
 
 
 def is_time(text: str) -> bool:

@@ -1,5 +1,6 @@
 """What train and tune share: the corpus, the stores, the study's lock, signals, and what is shown while trials run."""
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,9 +12,10 @@ from typing import Protocol, TypeVar
 
 from filelock import FileLock, Timeout
 
-from smart_tuner import check_mode, machine
+from model.tacotron2 import Tacotron2
+from smart_tuner import check_mode, machine, recognition, training, warmstart
 from smart_tuner.console import Console
-from smart_tuner.errors import Interrupted, StorageError
+from smart_tuner.errors import CheckpointError, Interrupted, SettingsError, StorageError
 from smart_tuner.experiment import Dataset, Experiment, folders
 from smart_tuner.health.watch import Finding
 from smart_tuner.progress import Progress
@@ -26,7 +28,7 @@ from smart_tuner.study import loop
 from smart_tuner.study.results import Result
 from smart_tuner.study.store import number_of_trials
 from smart_tuner.tracking.tracker import StudyRun, Tracker, refuse_leftovers
-from smart_tuner.training import Trial
+from smart_tuner.training import FROM_SCRATCH, Start, Trial
 from smart_tuner.workers import InThisProcess, Processes, Slot, Workers
 
 LOCK_SECONDS = 10
@@ -95,12 +97,37 @@ def prepare(request: Request, console: Console) -> Examples:
         f"{opened.name}, language {opened.language}: {len(opened.utterances):,} utterances, {examples.hours:.2f} h; "
         f"{train:,} for training, {validation:,} for validation",
     )
-    return examples
+    return with_recogniser(request, examples, console)
 
 
-def default_name(kind: str, settings: Settings, examples: Examples) -> str:
-    """A study's name when none is given: the same for the same settings and corpus."""
-    content = sha256(f"{settings.digest()} {examples.digest}".encode()).hexdigest()[:8]
+def with_recogniser(request: Request, examples: Examples, console: Console) -> Examples:
+    """The corpus with the recogniser that judges free-running speech, trained the first time; without if not wanted."""
+    settings = request.settings
+    if not training.speaks_freely(settings) or settings.tracking.recogniser_minutes == 0:
+        return examples
+    with console.counting("training the recogniser that reads speech back (once for this corpus)") as report:
+        file = recognition.prepare(examples, settings, request.output / "recognisers", report)
+    error = recognition.Recogniser.load(file).cer_recorded
+    console.say("Recogniser", f"reads recorded speech back with a character error rate of {error:.0%}")
+    return dataclasses.replace(examples, recogniser=file)
+
+
+def starting_point(request: Request, examples: Examples) -> Start:
+    """The checkpoint that trials start from, tried once. Raises UserError for one that does not fit."""
+    if request.checkpoint is None:
+        return FROM_SCRATCH
+    symbols, settings = examples.corpus.symbols.symbols, request.settings
+    model = Tacotron2(settings.sizes(len(symbols)))
+    try:
+        warmstart.load_into(model, request.checkpoint, symbols, settings.speech)
+    except CheckpointError as problem:
+        raise SettingsError(f"--checkpoint: {problem}") from problem
+    return Start.of(request.checkpoint)
+
+
+def default_name(kind: str, settings: Settings, examples: Examples, start: Start = FROM_SCRATCH) -> str:
+    """A study's name when none is given: the same for the same settings, corpus and checkpoint."""
+    content = sha256(f"{settings.digest()} {examples.digest}{start.digest}".encode()).hexdigest()[:8]
     return f"{kind}-{examples.corpus.name}-{content}"
 
 

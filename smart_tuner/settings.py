@@ -59,7 +59,7 @@ class Hparams:
     reduction_schedule: str = ""
     """Smaller r later on, by utterances seen: 2@20000,1@60000; empty keeps reduction_factor."""
     attention_kind: Literal["location", "dynamic", "forward"] = "location"
-    """Location-sensitive as published, dynamic convolution, or forward attention; the last two cannot go back."""
+    """Location-sensitive as published, dynamic convolution, or forward attention; the last two do not go back."""
     use_guided_attn: bool = True
     """Penalise attention off the diagonal."""
     guide_weight: float = number(1.0, above=0, high=100)
@@ -77,7 +77,7 @@ class Hparams:
     use_mmi: bool = False
     """Maximise mutual information between text and speech: the text must be readable from the decoder's states."""
     max_gaf: float = number(0.3, above=0, high=10)
-    """Most that the text's gradient may be of the mel's at the decoder's states (the gradient adaptive factor's cap)."""
+    """Most that the text's gradient is of the mel's at the decoder's states (cap of the gradient adaptive factor)."""
     drop_frame_rate: float = number(0.0, low=0, high=0.9)
     """Share of the teacher's frames that the corpus's mean frame replaces in training."""
     use_gst: bool = False
@@ -147,7 +147,7 @@ class Tracking:
     plots: int = number(12, low=1, high=1000)
     """Validations at which plots are drawn, spread over the run; the last one always is."""
     freerun_evaluations: int = number(3, low=0, high=1000)
-    """Free-running evaluations, spread over the run from where the attention has formed, the last at the end; 0: none."""
+    """Free-running evaluations, spread over the run from where the attention has formed to its end; 0: none."""
     freerun_sentences: int = number(8, low=1, high=128)
     """Validation texts that a free-running evaluation speaks, with three seeds each."""
     recogniser_minutes: float = number(3.0, low=0)
@@ -239,6 +239,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "attention_location_kernel_size": 15,
             "postnet_embedding_dim": 128,
             "postnet_n_convolutions": 3,
+            "style_dim": 64,
         },
         "health": {
             "training_window": 20,

@@ -30,12 +30,21 @@ def run(request: Request, console: Console) -> int:
     places = slots(choose_device(request.device), 1)
     request = request if request.workers else dataclasses.replace(request, workers=0)
     examples = session.prepare(request, console)
-    name = request.study or session.default_name("train", request.settings, examples)
+    start = session.starting_point(request, examples)
+    name = request.study or session.default_name("train", request.settings, examples, start)
 
     def make_study() -> TrainStudy:
         folder = session.study_folder(request, name)
-        settings, digest = request.settings, examples.digest
-        return TrainStudy(name, request.storage, settings, digest, request.trials, repair=repair, folder=folder)
+        return TrainStudy(
+            name,
+            request.storage,
+            request.settings,
+            examples.digest,
+            request.trials,
+            repair=repair,
+            folder=folder,
+            start=start,
+        )
 
     with session.opened(
         request, console, mode="train", name=name, examples=examples, places=places, make_study=make_study

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 
 from smart_tuner import checkpoint
 from smart_tuner.errors import Interrupted, StorageError, TrialStopped
+from smart_tuner.freerun import FreeRunning
 from smart_tuner.health.watch import Finding, Watch
 from smart_tuner.journal import Entry, Journal
 from smart_tuner.progress import Progress
+from smart_tuner.recognition import Recogniser
 from smart_tuner.settings import Settings
 from smart_tuner.speech.corpus import Examples
 from smart_tuner.trainer import Trainer, out_of_memory_is_a_fault
@@ -26,6 +29,10 @@ ALIGNED = 0.5
 LOCK_SECONDS = 60
 """A worker whose parent was killed ends after its iteration, but it does not end at once."""
 JOURNAL = "metrics.jsonl"
+UTTERANCES = "validation/utterances.json"
+"""Artefact: what each validation utterance came to in the end, the worst of which tell of faults in the corpus."""
+SPOKEN = "validation/freerun.json"
+"""Artefact: what the last free-running evaluation made of each text: its faults and what the recogniser read."""
 
 Origin = Literal["baseline", "sampled", "replicate", "repaired", "retried"]
 Answer = TrialStopped | Literal["user", "budget"] | None
@@ -47,6 +54,22 @@ class Trial:
     """A checkpoint whose weights it starts from."""
     note: str = ""
     """Why it exists, when its origin does not say it all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What every trial of a study starts from: a checkpoint's file with its digest, or nothing."""
+
+    file: Path | None = None
+    digest: str = ""
+
+    @classmethod
+    def of(cls, file: Path | None) -> "Start":
+        """The start from a file that is there."""
+        return cls() if file is None else cls(file=file, digest=sha256(file.read_bytes()).hexdigest()[:16])
+
+
+FROM_SCRATCH = Start()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +98,10 @@ class Spoken:
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """What the last validation measured of each utterance: rows of name, tokens, loss and alignment_score."""
+    """What the last validation, or the last free-running evaluation, came to: a row for each utterance."""
 
-    rows: list[dict[str, str | float]]
+    name: str
+    rows: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -123,13 +147,17 @@ def train(
                 obey(control, entry.progress)
             for progress in trainer.steps():
                 yield journal.append(progress)
+                yield from trainer.notes
+                trainer.notes.clear()
                 if progress.kind == "validation":
                     yield from exhibition.validated(progress)
                 yield from judged(watch, progress, trial)
                 obey(control, progress)
             yield from exhibition.finished()
             if trainer.validation.utterances:  # none when the time ran out before a validation
-                yield Listed(rows=trainer.validation.utterances)
+                yield Listed(name=UTTERANCES, rows=trainer.validation.utterances)
+            if trainer.freerun is not None and trainer.freerun.rows:
+                yield Listed(name=SPOKEN, rows=trainer.freerun.rows)
         except (Interrupted, GeneratorExit):  # GeneratorExit: whoever listened has left
             trainer.save()
             raise
@@ -153,21 +181,32 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 def prepared(trial: Trial, examples: Examples, device: torch.device, folder: Path) -> Trainer:
     """The trial's trainer, where its checkpoint left it."""
+    symbols = examples.corpus.symbols.symbols
+    recogniser = Recogniser.load(examples.recogniser) if examples.recogniser else None
+    freely = speaks_freely(trial.settings)
     trainer = Trainer(
         trial.settings,
         examples.train,
         examples.validation,
-        examples.corpus.symbols.symbols,
+        symbols,
         examples.mean_mel,
         device,
         folder,
         trial.marks,
+        front_end=examples.corpus.front_end.described(),
+        corpus_digest=examples.digest,
+        freerun=FreeRunning(examples.validation, symbols, trial.settings, recogniser) if freely else None,
     )
     if (folder / checkpoint.LAST).exists():
         trainer.restore()
     elif trial.start_from is not None:
         trainer.start_from(trial.start_from)
     return trainer
+
+
+def speaks_freely(settings: Settings) -> bool:
+    """Whether a training has free-running evaluations, which are extra metrics."""
+    return settings.tracking.enhanced != "false" and settings.tracking.freerun_evaluations > 0
 
 
 def judged(watch: Watch, progress: Progress, trial: Trial) -> Iterator[Finding]:
@@ -266,5 +305,7 @@ def closing_facts(trainer: Trainer) -> tuple[dict[str, Any], dict[str, str]]:
     """Params and tags that only the end tells."""
     position = trainer.position
     params = {"hparams.epochs": position.iteration / trainer.epoch_iterations}
-    skipped = {"fp16.skipped_steps": str(position.skipped)} if trainer.scaler.is_enabled() else {}
+    precision = str(trainer.precision).removeprefix("torch.")  # not what the run was opened with, if fp16 was given up
+    fp16 = trainer.scaler.is_enabled() or position.overflowed
+    skipped = {"fp16.skipped_steps": str(position.skipped), "precision": precision} if fp16 else {}
     return ({} if trainer.planned_epochs() else params), skipped

@@ -25,6 +25,7 @@ from smart_tuner.study.store import ANOTHER, existing
 from smart_tuner.study.tune import TuneStudy, identity
 from smart_tuner.tracking.tracker import NOTE_CHARACTERS, StudyRun
 from smart_tuner.trainer import choose_device
+from smart_tuner.training import Start
 from smart_tuner.workers import Slot, slots
 
 GPU_METRIC = "gpu.peak_memory"
@@ -49,10 +50,11 @@ def run(request: Request, console: Console) -> int:
     settings = at_equal_data(settings, len(examples.train))
     space = dataclasses.replace(space, budget=settings.hparams.budget)
     corpus.check_sizes(len(examples.train), len(examples.validation), largest_batch(space, settings))
-    name = request.study or default_name(request, settings, examples)
+    start = session.starting_point(dataclasses.replace(request, settings=settings), examples)
+    name = request.study or default_name(request, settings, examples, start)
 
     def make_study() -> TuneStudy:
-        require_warm_start(request, name, identity(space, settings, examples.digest).attributes())
+        require_warm_start(request, name, identity(space, settings, examples.digest, start=start).attributes())
         study = TuneStudy(
             name,
             request.storage,
@@ -63,6 +65,7 @@ def run(request: Request, console: Console) -> int:
             request.trials,
             slots=len(places),
             deadline=deadline,
+            start=start,
         )
         refuse_fatal_changes(study, space, name)
         return study
@@ -132,10 +135,10 @@ def largest_batch(space: Space, settings: Settings) -> Settings:
     return settings.replace(batch_size=int(space.highest("hparams.batch_size", settings)))
 
 
-def default_name(request: Request, settings: Settings, examples: Examples) -> str:
-    """The same for the same settings, corpus and name of the space: a space may be edited while its study goes on."""
+def default_name(request: Request, settings: Settings, examples: Examples, start: Start) -> str:
+    """The same for the same settings, corpus, start and space's name: a space may be edited while its study goes on."""
     stem = request.space.stem if request.space else "space"
-    return f"{session.default_name('tune', settings, examples)}-{stem}"
+    return f"{session.default_name('tune', settings, examples, start)}-{stem}"
 
 
 def describe(request: Request, space: Space, settings: Settings, console: Console) -> None:

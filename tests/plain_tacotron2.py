@@ -3,12 +3,16 @@
 B utterances, N tokens, T decoder steps, F mel frames, M mel channels, E encoder width, H attention LSTM width.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from model.attention import Attention
 from model.decoder import Decoder, Prenet
+from model.dynamic import DynamicAttention
+from model.forward import ForwardAttention
 from model.tacotron2 import Encoder, Postnet, Prediction, Tacotron2
 
 
@@ -36,25 +40,33 @@ def plain_utterance(model: Tacotron2, tokens_N: Tensor, mels_MF: Tensor) -> Pred
 def plain_decoder(
     decoder: Decoder, memory_BNE: Tensor, real_BN: Tensor, mels_BMF: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Mel frames (B, M, F), gate logits (B, T) and attention (B, T, N), every layer called once per step."""
+    """Mel frames (B, M, F), gate logits (B, T) and attention (B, T, N), every layer called once per step.
+
+    Zoneout is its expectation, as in eval mode.
+    """
+    held, decoder_held = decoder.sizes.attention_zoneout, decoder.sizes.decoder_zoneout
     sizes, r = decoder.sizes, decoder.sizes.reduction_factor
     (batch, tokens, width), frames = memory_BNE.shape, mels_BMF.shape[2]
-    keys_BNA = decoder.attention_layer.memory_layer(memory_BNE)
     hidden, cell = memory_BNE.new_zeros(2, batch, sizes.attention_rnn_dim)
     decoder_hidden, decoder_cell = memory_BNE.new_zeros(2, batch, sizes.decoder_rnn_dim)
-    previous_BN, total_BN = memory_BNE.new_zeros(2, batch, tokens)
+    previous_BN = memory_BNE.new_zeros(batch, tokens)
+    previous_BN[:, 0] = sizes.attention_kind != "location"
+    total_BN = previous_BN
     context_BE = memory_BNE.new_zeros(batch, width)
     mels, gates, attention = [], [], []
     for start in range(0, frames, r):
         frame_BM = mels_BMF[:, :, start - 1] if start else mels_BMF.new_zeros(mels_BMF.shape[:2])
         rnn_input = torch.cat([plain_prenet(decoder.prenet, frame_BM), context_BE], dim=1)
-        hidden, cell = decoder.attention_rnn(rnn_input, (hidden, cell))
-        hidden = F.dropout(hidden, sizes.attention_dropout, decoder.training)
-        previous_BN = plain_attention(decoder.attention_layer, hidden, keys_BNA, previous_BN, total_BN, real_BN)
+        fresh, fresh_cell = decoder.attention_rnn(rnn_input, (hidden, cell))
+        fresh = F.dropout(fresh, sizes.attention_dropout, decoder.training)
+        hidden, cell = mixed(hidden, fresh, held), mixed(cell, fresh_cell, held)
+        previous_BN = plain_attention(decoder.attention_layer, hidden, memory_BNE, previous_BN, total_BN, real_BN)
         total_BN = total_BN + previous_BN
         context_BE = (previous_BN[:, :, None] * memory_BNE).sum(1)
         decoder_input = torch.cat([hidden, context_BE], dim=1)
-        decoder_hidden, decoder_cell = decoder.decoder_rnn(decoder_input, (decoder_hidden, decoder_cell))
+        fresh, fresh_cell = decoder.decoder_rnn(decoder_input, (decoder_hidden, decoder_cell))
+        decoder_hidden = mixed(decoder_hidden, fresh, decoder_held)
+        decoder_cell = mixed(decoder_cell, fresh_cell, decoder_held)
         features = torch.cat([F.dropout(decoder_hidden, sizes.decoder_dropout, decoder.training), context_BE], dim=1)
         mels.extend(decoder.linear_projection(features).chunk(r, dim=1))
         gates.append(decoder.gate_layer(features)[:, 0])
@@ -62,16 +74,73 @@ def plain_decoder(
     return torch.stack(mels, dim=2)[:, :, :frames], torch.stack(gates, dim=1), torch.stack(attention, dim=1)
 
 
+def mixed(previous: Tensor, fresh: Tensor, held: float) -> Tensor:
+    """A state of which zoneout holds back a share."""
+    return held * previous + (1.0 - held) * fresh
+
+
 def plain_attention(
-    layer: Attention, hidden_BH: Tensor, keys_BNA: Tensor, previous_BN: Tensor, total_BN: Tensor, real_BN: Tensor
+    layer: Attention | DynamicAttention,
+    hidden_BH: Tensor,
+    memory_BNE: Tensor,
+    previous_BN: Tensor,
+    total_BN: Tensor,
+    real_BN: Tensor,
 ) -> Tensor:
-    """Location-sensitive attention weights (B, N) of one step: v tanh(W query + V memory + U location), softmax."""
+    """Attention weights (B, N) of one step, of whatever kind the layer is."""
+    if isinstance(layer, DynamicAttention):
+        return plain_softmax(plain_dynamic(layer, hidden_BH, previous_BN), real_BN)
+    weights_BN = plain_softmax(plain_location(layer, hidden_BH, memory_BNE, previous_BN, total_BN), real_BN)
+    if isinstance(layer, ForwardAttention):
+        weights_BN = weights_BN * (previous_BN + shifted(previous_BN, 1))
+    return weights_BN / weights_BN.sum(1, keepdim=True)
+
+
+def plain_softmax(energies_BN: Tensor, real_BN: Tensor) -> Tensor:
+    """Weights (B, N) over the real tokens."""
+    exponentials_BN = torch.exp(energies_BN) * real_BN
+    return exponentials_BN / exponentials_BN.sum(1, keepdim=True)
+
+
+def plain_location(
+    layer: Attention, hidden_BH: Tensor, memory_BNE: Tensor, previous_BN: Tensor, total_BN: Tensor
+) -> Tensor:
+    """Location-sensitive energies (B, N): v tanh(W query + V memory + U location)."""
     location = layer.location_layer.location_conv.conv(torch.stack([previous_BN, total_BN], dim=1))
     location_BNA = layer.location_layer.location_dense.linear_layer(location.transpose(1, 2))
     query_BA = layer.query_layer.linear_layer(hidden_BH)
-    energies_BN = layer.v.linear_layer(torch.tanh(query_BA[:, None] + keys_BNA + location_BNA))[:, :, 0]
-    exponentials_BN = torch.exp(energies_BN) * real_BN
-    return exponentials_BN / exponentials_BN.sum(1, keepdim=True)
+    keys_BNA = layer.memory_layer.linear_layer(memory_BNE)
+    energies: Tensor = layer.v.linear_layer(torch.tanh(query_BA[:, None] + keys_BNA + location_BNA))
+    return energies[:, :, 0]
+
+
+def plain_dynamic(layer: DynamicAttention, hidden_BH: Tensor, previous_BN: Tensor) -> Tensor:
+    """Energies (B, N) of dynamic convolution attention: v tanh(U static + T dynamic + bias) + log prior."""
+    static = layer.static_conv.conv(previous_BN[:, None])
+    taps = layer.filter_layer.linear_layer(torch.tanh(layer.filter_query.linear_layer(hidden_BH)))
+    filters = taps.view(len(taps), static.shape[1], 1, -1)
+    dynamic = torch.stack(
+        [F.conv1d(row[None], own, padding=own.shape[2] // 2) for row, own in zip(previous_BN, filters, strict=True)]
+    )
+    from_static = layer.static_dense.linear_layer(static.transpose(1, 2))
+    from_dynamic = layer.dynamic_dense.linear_layer(dynamic.transpose(1, 2))
+    energies: Tensor = layer.v.linear_layer(torch.tanh(from_static + from_dynamic))
+    prior_BN = sum((beta_binomial(move) * shifted(previous_BN, move) for move in range(11)), torch.zeros(()))
+    return energies[:, :, 0] + torch.log(prior_BN.clamp_min(1e-6))
+
+
+def beta_binomial(successes: int, trials: int = 10, alpha: float = 0.1, beta: float = 0.9) -> float:
+    """The chance of so many draws of the first colour from a Polya urn, drawn one by one, in any order."""
+    chance = float(math.comb(trials, successes))
+    for drawn in range(trials):
+        weight = alpha + drawn if drawn < successes else beta + drawn - successes
+        chance *= weight / (alpha + beta + drawn)
+    return chance
+
+
+def shifted(weights_BN: Tensor, tokens: int) -> Tensor:
+    """Weights moved on by some tokens; what leaves the text is lost."""
+    return F.pad(weights_BN, (tokens, 0))[:, : weights_BN.shape[1]]
 
 
 def plain_prenet(prenet: Prenet, frame_BM: Tensor) -> Tensor:

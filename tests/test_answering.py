@@ -253,10 +253,12 @@ def test_a_finished_search_is_trained_heard_and_searched_on(tmp_path: Path) -> N
     assert list(found) == [
         "Train trial-0001 at full length",
         "Hear trial-0001",
+        "Let trial-0001 say words of your own",
         "Continue the search, up to 12 trials in all",
     ]
     assert "--mode train --trials 1 --from-study night" in found["Train trial-0001 at full length"]
     assert found["Hear trial-0001"].endswith(f"-m webbrowser file://{tmp_path}/a%20b.wav")
+    assert "--mode synth --study night" in found["Let trial-0001 say words of your own"]
     assert "--trials 12 --study night" in found["Continue the search, up to 12 trials in all"]
 
 
@@ -288,10 +290,10 @@ def test_a_long_search_is_doubled() -> None:
 
 
 def test_a_train_study_goes_on_with_more_seeds() -> None:
-    ((label, command),) = typed(train([4.1])).items()
-    assert label == "Train with more seeds, up to 3 trials in all"
-    assert command.endswith("--mode train --trials 3 --study voice")
-    assert list(typed(train([4.1, 4.2, 4.3]))) == ["Train with more seeds, up to 4 trials in all"]
+    found = typed(train([4.1]))
+    assert list(found) == ["Train with more seeds, up to 3 trials in all", "Let trial-0000 say words of your own"]
+    assert next(iter(found.values())).endswith("--mode train --trials 3 --study voice")
+    assert next(iter(typed(train([4.1, 4.2, 4.3])))) == "Train with more seeds, up to 4 trials in all"
 
 
 def test_without_a_known_command_nothing_is_typed() -> None:

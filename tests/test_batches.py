@@ -8,7 +8,16 @@ import pytest
 import torch
 
 from smart_tuner.errors import DataError
-from smart_tuner.speech.batches import Batch, Example, collate, fill_ratio, load, plan_epoch, validation_batches
+from smart_tuner.speech.batches import (
+    Batch,
+    Example,
+    StressMasking,
+    collate,
+    fill_ratio,
+    load,
+    plan_epoch,
+    validation_batches,
+)
 
 CPU = torch.device("cpu")
 FRAMES = np.random.default_rng(3).integers(100, 870, 1003).tolist()
@@ -151,3 +160,50 @@ def test_a_batch_moves_to_a_device_whole() -> None:
     moved = batch.to(torch.device("meta"))
     assert {tensor.device.type for tensor in vars(moved).values()} == {"meta"}
     assert moved.mels_BMF.shape == batch.mels_BMF.shape
+
+
+STRESSED = "_~ +абв"
+
+
+def spelled(text: str) -> np.ndarray:
+    return np.array([STRESSED.index(symbol) for symbol in text])
+
+
+def masked(text: str, rate: float, name: str = "a", seed: int = 1, epoch: int = 0) -> str:
+    masking = StressMasking.of(STRESSED, rate, seed, epoch)
+    assert masking is not None
+    return "".join(STRESSED[row] for row in masking.masked(spelled(text), name))
+
+
+def test_masking_takes_all_marks_of_a_word_or_none() -> None:
+    words = ["б+а", "б+ав+а", "в", "+а"]
+    for epoch in range(30):
+        for word, left in zip(words, masked(" ".join(words), 0.5, epoch=epoch).split(" "), strict=True):
+            assert left in {word, word.replace("+", "")}
+
+
+def test_masking_takes_the_share_of_words_that_was_asked_for() -> None:
+    kept = sum(masked("б+а " * 50, rate=0.3, epoch=epoch).count("+") for epoch in range(40))
+    assert kept / (50 * 40) == pytest.approx(0.7, abs=0.04)
+    assert masked("б+а в+а", rate=1.0) == "ба ва"
+
+
+def test_masking_depends_on_seed_epoch_and_name_alone() -> None:
+    text = "б+а " * 30
+    assert masked(text, 0.5) == masked(text, 0.5)
+    others = {masked(text, 0.5, "b"), masked(text, 0.5, seed=2), masked(text, 0.5, epoch=1)}
+    assert len(others | {masked(text, 0.5)}) == 4
+
+
+def test_there_is_no_masking_at_rate_0_or_without_a_stress_mark() -> None:
+    assert StressMasking.of(STRESSED, 0.0, 1, 0) is None
+    assert StressMasking.of("_~ ab", 0.5, 1, 0) is None
+
+
+def test_loading_masks_what_it_reads_and_leaves_the_examples_alone(tmp_path: Path) -> None:
+    (utterance,) = examples(tmp_path, [9])
+    stressed = Example(name="a", tokens=spelled("б+а в+а"), frames=9, mel=utterance.mel)
+    (batch,) = load([stressed], [[0]], CPU, masking=StressMasking.of(STRESSED, 1.0, 1, 0))
+    assert batch.tokens_BN.tolist() == [spelled("ба ва").tolist()]
+    assert batch.tokens_B.tolist() == [5]
+    assert stressed.tokens.tolist() == spelled("б+а в+а").tolist()

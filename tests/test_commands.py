@@ -68,3 +68,11 @@ def test_the_report_is_written_again_from_the_same_stores() -> None:
     wanted = "py /at/smart_tuner_main.py --mode report --study s --storage sqlite:///s.db --output out"
     assert commands(begun, name="s").report() == wanted
     assert commands("", name="s").report() == ""
+
+
+def test_the_winner_of_a_study_is_heard_from_the_same_store() -> None:
+    begun = "py /at/smart_tuner_main.py --mode tune --storage sqlite:///s.db --checkpoint w.pt --output=out --study s"
+    wanted = "py /at/smart_tuner_main.py --mode synth --study s --storage sqlite:///s.db --text 'It'\"'\"'s me.'"
+    assert commands(begun, name="s").hear("It's me.") == wanted
+    assert commands("", name="s").hear("It's me.") == ""
+    assert "--checkpoint" not in commands(begun).check()

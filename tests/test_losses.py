@@ -1,6 +1,7 @@
 """Each loss is its formula, averaged per utterance first, blind to padding, with the gradient of the formula."""
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -8,16 +9,19 @@ import torch
 from torch import Tensor
 
 from model.losses import (
+    Counts,
     LossWeights,
+    emb_losses,
     forward_sum_losses,
     gate_losses,
     guide_losses,
     taco_losses,
     training_losses,
 )
+from model.mmi import mi_losses
 from model.tacotron2 import Prediction
 
-MELS = 3
+MELS, SYMBOLS, STYLE = 3, 5, 4
 ALL_ON = LossWeights(gate=0.7, gate_positive=5.0, guide=3.0, guide_sigma=0.3, forward_sum=0.2)
 
 
@@ -36,6 +40,15 @@ def random_prediction(frames: int, tokens_B: Tensor, r: int = 1) -> Prediction:
     attention = masked_softmax(random(batch, steps, int(tokens_B.max()), seed=3), tokens_B)
     mels = random(batch, MELS, frames, seed=1), random(batch, MELS, frames, seed=2)
     return Prediction(*mels, random(batch, steps, seed=4), attention)
+
+
+def with_text_and_style(predicted: Prediction, tokens_B: Tensor) -> tuple[Prediction, Tensor]:
+    """The same prediction by a network with text head and style tokens, and a text of which no neighbours are equal."""
+    batch, _, frames = predicted.mels_BMF.shape
+    transcript = random(batch, frames, SYMBOLS, seed=5).log_softmax(2)
+    styles = random(2, batch, STYLE, seed=6)
+    tokens_BN = 1 + torch.arange(int(tokens_B.max())).expand(batch, -1) % (SYMBOLS - 1)
+    return replace(predicted, transcript_BFV=transcript, style_BS=styles[0], predicted_style_BS=styles[1]), tokens_BN
 
 
 def test_taco_loss_is_the_mean_squared_error_before_plus_after_the_postnet() -> None:
@@ -220,28 +233,95 @@ def test_forward_sum_is_nan_when_no_utterance_is_left_and_the_loss_goes_on_witho
 def test_gradients_never_reach_padding(r: int) -> None:
     tokens_B, frames_B, target = torch.tensor([3, 2]), torch.tensor([11, 7]), random(2, MELS, 11, seed=9)
     predicted = random_prediction(11, tokens_B, r)
+    predicted, tokens_BN = with_text_and_style(predicted, tokens_B)
     parts = [part.requires_grad_() for part in vars(predicted).values()]
-    loss = training_losses(predicted, tokens_B, target, frames_B, r=r, weights=ALL_ON)["loss"]
-    mels, refined, gate, attention = torch.autograd.grad(loss, parts)
+    loss = training_losses(predicted, tokens_B, target, frames_B, r=r, weights=ALL_ON, tokens_BN=tokens_BN)["loss"]
+    mels, refined, gate, attention, transcript, style, text_style = torch.autograd.grad(loss, parts, allow_unused=True)
     steps = -(-7 // r)
-    for beyond in (mels[1, :, 7:], refined[1, :, 7:], gate[1, steps:], attention[1, steps:]):
+    for beyond in (mels[1, :, 7:], refined[1, :, 7:], gate[1, steps:], attention[1, steps:], transcript[1, 7:]):
         assert beyond.abs().max() == 0.0
-    for real in (mels[1, :, 6], refined[1, :, 6], gate[1, steps - 1], attention[1, steps - 1]):
+    for real in (mels[1, :, 6], refined[1, :, 6], gate[1, steps - 1], attention[1, steps - 1], transcript[1, 6]):
         assert real.norm() > 0.0
+    assert style is None
+    assert text_style.norm() > 0.0
 
 
 def test_nan_in_the_padding_does_not_change_a_loss() -> None:
     tokens_B, frames_B, target = torch.tensor([3, 2]), torch.tensor([6, 4]), random(2, MELS, 6, seed=9)
-    predicted = random_prediction(6, tokens_B)
-    expected = training_losses(predicted, tokens_B, target, frames_B, r=1, weights=ALL_ON)
+    predicted, tokens_BN = with_text_and_style(random_prediction(6, tokens_B), tokens_B)
+    arguments = predicted, tokens_B, target, frames_B
+    expected = training_losses(*arguments, r=1, weights=ALL_ON, tokens_BN=tokens_BN)
     for padding in (
+        predicted.transcript_BFV[1, 4:],
         predicted.mels_BMF[1, :, 4:],
         predicted.gate_BT[1, 4:],
         predicted.attention_BTN[1, 4:],
         target[1, :, 4:],
     ):
         padding.fill_(float("nan"))
-    losses = training_losses(predicted, tokens_B, target, frames_B, r=1, weights=ALL_ON)
+    losses = training_losses(*arguments, r=1, weights=ALL_ON, tokens_BN=tokens_BN)
     assert {name: value.item() for name, value in losses.items()} == {
         name: value.item() for name, value in expected.items()
     }
+
+
+def part(predicted: Prediction, rows: slice) -> Prediction:
+    return Prediction(**{name: value[rows] for name, value in vars(predicted).items()})
+
+
+@pytest.mark.parametrize("tokens", [[3, 2, 6], [3, 9, 9]], ids=["one cannot be aligned", "a part cannot be aligned"])
+@pytest.mark.parametrize("r", [1, 2])
+def test_the_losses_of_parts_and_their_gradients_add_up_to_the_wholes(r: int, tokens: list[int]) -> None:
+    tokens_B, frames_B, target = torch.tensor(tokens), torch.tensor([8, 7, 5]), random(3, MELS, 8, seed=9)
+    predicted, tokens_BN = with_text_and_style(random_prediction(8, tokens_B, r), tokens_B)
+    leaves = [value.requires_grad_() for value in vars(predicted).values()]
+    arguments = predicted, tokens_B, target, frames_B
+    whole = training_losses(*arguments, r=r, weights=ALL_ON, tokens_BN=tokens_BN)
+    expected = torch.autograd.grad(whole["loss"], leaves, allow_unused=True, materialize_grads=True)
+    of, parts = Counts.of(tokens_BN, tokens_B, frames_B, r), []
+    for rows in (slice(0, 1), slice(1, 3)):
+        own = part(predicted, rows), tokens_B[rows], target[rows], frames_B[rows]
+        parts.append(training_losses(*own, r=r, weights=ALL_ON, tokens_BN=tokens_BN[rows], of=of))
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[0][name] + parts[1][name], value, msg=name)
+    total = parts[0]["loss"] + parts[1]["loss"]
+    found = torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
+    torch.testing.assert_close(found, expected)
+
+
+def test_text_and_style_count_fully_in_the_loss() -> None:
+    tokens_B, frames_B, target = torch.tensor([3, 2]), torch.tensor([6, 4]), random(2, MELS, 6, seed=9)
+    plain = random_prediction(6, tokens_B)
+    predicted, tokens_BN = with_text_and_style(plain, tokens_B)
+    losses = training_losses(predicted, tokens_B, target, frames_B, r=1, weights=ALL_ON, tokens_BN=tokens_BN)
+    without = training_losses(plain, tokens_B, target, frames_B, r=1, weights=ALL_ON)["loss"]
+    torch.testing.assert_close(losses["loss"], without + losses["mi_loss"] + losses["emb_loss"])
+    mean = mi_losses(predicted.transcript_BFV, tokens_BN, tokens_B, frames_B).mean()
+    assert losses["mi_loss"].item() == pytest.approx(mean.item(), rel=1e-12)
+
+
+def test_an_utterance_with_too_few_frames_for_its_text_is_left_out_of_the_mi_loss() -> None:
+    tokens_B, frames_B, target = torch.tensor([3, 4]), torch.tensor([6, 4]), random(2, MELS, 6, seed=9)
+    predicted, tokens_BN = with_text_and_style(random_prediction(6, tokens_B), tokens_B)
+    tokens_BN = tokens_BN.clone()
+    tokens_BN[1, 1] = tokens_BN[1, 0]  # two of the same need a frame between them: 5 frames
+    predicted.transcript_BFV.requires_grad_()
+    arguments = predicted, tokens_B, target, frames_B
+    losses = training_losses(*arguments, r=1, weights=ALL_ON, tokens_BN=tokens_BN)
+    kept = mi_losses(predicted.transcript_BFV[:1], tokens_BN[:1], tokens_B[:1], frames_B[:1])
+    torch.testing.assert_close(losses["mi_loss"], kept[0])
+    (gradient,) = torch.autograd.grad(losses["loss"], predicted.transcript_BFV)
+    assert gradient.isfinite().all()
+    alone = part(predicted, slice(1, 2)), tokens_B[1:], target[1:], frames_B[1:]
+    assert training_losses(*alone, r=1, weights=ALL_ON, tokens_BN=tokens_BN[1:])["mi_loss"].isnan()
+    assert training_losses(*alone, r=1, weights=ALL_ON, tokens_BN=tokens_BN[1:])["loss"].isfinite()
+
+
+def test_emb_loss_is_the_absolute_error_of_a_target_that_does_not_move() -> None:
+    predicted, style = random(3, STYLE, seed=1).requires_grad_(), random(3, STYLE, seed=2).requires_grad_()
+    losses_B = emb_losses(predicted, style)
+    for b in range(3):
+        assert losses_B[b].item() == pytest.approx(sum(abs(predicted[b, s] - style[b, s]).item() for s in range(4)) / 4)
+    found, none = torch.autograd.grad(losses_B.sum(), [predicted, style], allow_unused=True)
+    torch.testing.assert_close(found, (predicted - style).sign() / STYLE)
+    assert none is None

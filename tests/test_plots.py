@@ -1,6 +1,9 @@
 """Plots are pictures of what they are given."""
 
+import io
+
 import numpy as np
+from matplotlib import image
 from numpy.typing import NDArray
 
 from smart_tuner.figures import plots
@@ -33,6 +36,29 @@ def test_a_healthy_alignment_is_a_diagonal_from_below_left_to_above_right() -> N
 def test_a_diffuse_attention_can_be_seen() -> None:
     diffuse = plots.alignment(DIAGONAL * 0.05, "clip-7", 50)
     assert (bright(diffuse)[1] < 0.7 * diffuse.shape[1]).any()  # left of the colour bar
+
+
+def test_what_was_said_is_a_diagonal_over_its_symbols_with_a_title_of_any_signs() -> None:
+    letters = [chr(ord("a") + index) for index in range(20)]
+    titled = plots.said(DIAGONAL, letters, 0.035, "costs $5 and $6, x_1\n2.1 s, no fault")
+    rows, columns = bright(titled)
+    plot = columns < 0.8 * titled.shape[1]
+    assert np.corrcoef(rows[plot], columns[plot])[0, 1] < -0.95
+    other = plots.said(DIAGONAL, [*letters[:-1], "x"], 0.035, "costs $5 and $6, x_1\n2.1 s, no fault")
+    changed = np.nonzero((titled != other).any(axis=2).any(axis=1))[0]
+    assert changed.max() < 0.2 * len(titled), "the last token's name is at the top"
+
+
+def test_a_text_too_long_for_names_is_drawn_without() -> None:
+    attention = np.eye(plots.MOST_LABELS + 1, dtype=np.float32)
+    one, other = (plots.said(attention, [letter] * len(attention), 0.035, "t") for letter in "ab")
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_png_holds_the_picture() -> None:
+    picture = plots.said(DIAGONAL, list("a" * 20), 0.035, "t")
+    read = image.imread(io.BytesIO(plots.png(picture)), format="png")
+    np.testing.assert_array_equal((read[..., :3] * 255).round().astype(np.uint8), picture)
 
 
 def test_target_and_prediction_are_drawn_one_above_the_other_in_the_same_colours() -> None:

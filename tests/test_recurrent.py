@@ -1,13 +1,13 @@
-"""The per-step linear map has plain autograd's values and gradients."""
+"""Steps of a loop have plain autograd's values and gradients, and zoneout keeps what it says of their state."""
 
 import gc
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.recurrent import StepwiseLinear
+from model.recurrent import SharedTensors, StepwiseLinear, zoneout, zoneout_lstm
 
 STEPS, B, WIDTH = 4, 3, 5
 
@@ -111,3 +111,64 @@ def test_a_pass_is_freed_as_soon_as_it_is_dropped(wanted: list[int]) -> None:
         torch.autograd.grad(output.sum(), [inputs[index] for index in wanted])
     del output
     assert live_tensors() == before  # at once: what waits for the garbage collector fills the device's memory
+
+
+def test_zoneout_keeps_its_share_of_the_units_and_takes_the_others_whole() -> None:
+    torch.manual_seed(0)
+    previous, fresh = torch.randn(2, 100, 100)
+    state = zoneout(previous, fresh, 0.3, training=True)
+    kept = state == previous
+    assert torch.equal(state, torch.where(kept, previous, fresh))
+    assert abs(kept.double().mean().item() - 0.3) < 0.02
+    assert not torch.equal(zoneout(previous, fresh, 0.3, training=True), state)
+
+
+def test_zoneout_outside_training_is_its_expectation() -> None:
+    previous, fresh = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(zoneout(previous, fresh, 0.3, training=False), 0.3 * previous + 0.7 * fresh)
+    assert zoneout(previous, fresh, 0.0, training=True) is fresh
+
+
+def an_lstm() -> tuple[nn.LSTMCell, Tensor]:
+    torch.manual_seed(0)
+    return nn.LSTMCell(WIDTH, 3).double(), torch.randn(B, STEPS, WIDTH, dtype=torch.float64, requires_grad=True)
+
+
+def test_without_zoneout_the_stepwise_lstm_is_torchs() -> None:
+    cell, inputs = an_lstm()
+    whole = nn.LSTM(WIDTH, 3, batch_first=True).double()
+    whole.load_state_dict({f"{name}_l0": value for name, value in cell.state_dict().items()})
+    expected, found = whole(inputs)[0], zoneout_lstm(cell, inputs, 0.0, training=True)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    expected_gradients = torch.autograd.grad((expected**3).sum(), [inputs, *whole.parameters()])
+    gradients = torch.autograd.grad((found**3).sum(), [inputs, *cell.parameters()])
+    torch.testing.assert_close(gradients, expected_gradients, rtol=1e-12, atol=1e-12)
+
+
+def test_the_lstms_hidden_and_cell_are_both_held_back() -> None:
+    cell, inputs = an_lstm()
+    hidden, memory = torch.zeros(2, B, 3, dtype=torch.float64)
+    for step, state in enumerate(zoneout_lstm(cell, inputs, 0.3, training=False).unbind(1)):
+        fresh, fresh_memory = cell(inputs[:, step], (hidden, memory))
+        hidden, memory = 0.3 * hidden + 0.7 * fresh, 0.3 * memory + 0.7 * fresh_memory
+        torch.testing.assert_close(state, hidden, rtol=1e-12, atol=1e-12)
+    assert zoneout_lstm(cell, inputs, 1.0, training=True).abs().sum() == 0.0
+
+
+def test_the_stepwise_lstms_gradients_in_training_are_the_finite_differences() -> None:
+    cell, inputs = an_lstm()
+
+    def states(*_: Tensor) -> Tensor:
+        torch.manual_seed(1)
+        return zoneout_lstm(cell, inputs, 0.4, training=True)
+
+    assert torch.autograd.gradcheck(states, [inputs, *cell.parameters()])
+
+
+def test_shared_tensors_get_the_sum_of_what_the_steps_hand_in() -> None:
+    first, second = (torch.zeros(3, requires_grad=True) for _ in range(2))
+    shared = SharedTensors(first, second)
+    for step in (1.0, 2.0):
+        shared.sums.add([torch.full((3,), step), torch.full((3,), 10.0 * step)])
+    gradients = torch.autograd.grad(sum(tensor.sum() for tensor in shared.tensors), [first, second])
+    torch.testing.assert_close(gradients, (torch.full((3,), 3.0), torch.full((3,), 30.0)))

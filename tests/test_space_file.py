@@ -137,7 +137,7 @@ def test_only_what_decides_how_the_model_learns_may_be_tuned() -> None:
         (GUIDED.replace("false", "true"), "choices must differ; received true, true"),
         (
             SCHEDULE.replace("cosine", "linear"),
-            "hparams.schedule must be one of constant, exponential, cosine; received",
+            "hparams.schedule must be one of constant, step, exponential, cosine, plateau; received",
         ),
         ("hparams.batch_size: {type: categorical, choices: [16, 1.5]}", "must be a whole number; received 1.5"),
         (RATE.replace("1.0e-4", "low"), "hparams.learning_rate: low must be a finite number; received 'low'"),

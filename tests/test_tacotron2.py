@@ -1,9 +1,8 @@
 """The network: its fast decoder is the plain one, its parameters the published ones, and padding has no influence."""
 
 import gc
-from dataclasses import fields
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 import torch
@@ -27,55 +26,32 @@ from model.losses import (
 )
 from model.sizes import Sizes
 from model.tacotron2 import Prediction, Tacotron2
+from tests.networks import (
+    DROPOUTS,
+    KINDS,
+    MELS,
+    N_SYMBOLS,
+    PREDICTED,
+    Batch,
+    changed,
+    distance,
+    make_batch,
+    small_model,
+)
 from tests.plain_tacotron2 import plain_forward, plain_utterance
 
-DROPOUTS = [field.name for field in fields(Sizes) if field.name.endswith("dropout")]
 EVERY_LOSS = LossWeights(gate=0.7, gate_positive=3.0, guide=2.0, forward_sum=0.5)
-PREDICTED = [field.name for field in fields(Prediction)]
-N_SYMBOLS, MELS = 11, 6
+CASES = [
+    *((r, {"attention_kind": "location"}) for r in (1, 2, 3)),
+    *((2, {"attention_kind": kind}) for kind in KINDS[1:]),
+]
+Sized = dict[str, Any]
+ZONEOUT = {"attention_zoneout": 0.3, "decoder_zoneout": 0.2}
 
 
-class Batch(NamedTuple):
-    """What the teacher-forced pass takes."""
-
-    tokens_BN: Tensor
-    tokens_B: Tensor
-    mels_BMF: Tensor
-    frames_B: Tensor
-
-
-def small_model(r: int = 1, **dropouts: float) -> Tacotron2:
-    """A network of a few units in every layer, no two widths alike, in float64; dropouts not named are off."""
-    torch.manual_seed(0)
-    sizes = Sizes(
-        n_symbols=N_SYMBOLS,
-        n_mel_channels=MELS,
-        reduction_factor=r,
-        symbols_embedding_dim=8,
-        prenet_dim=7,
-        attention_rnn_dim=9,
-        decoder_rnn_dim=10,
-        attention_dim=5,
-        attention_location_n_filters=3,
-        attention_location_kernel_size=5,
-        postnet_embedding_dim=12,
-        **{name: dropouts.get(name, 0.0) for name in DROPOUTS},
-    )
-    model = Tacotron2(sizes).double()
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d):  # statistics as after some training
-            module.running_mean.normal_(0.0, 0.3)
-            module.running_var.uniform_(0.5, 2.0)
-    return model
-
-
-def make_batch() -> Batch:
-    """Three utterances of different lengths; no frame length is a multiple of 2 or 3."""
-    generator = torch.Generator().manual_seed(1)
-    tokens_B, frames_B = torch.tensor([4, 3, 5]), torch.tensor([11, 7, 13])
-    tokens = torch.randint(1, N_SYMBOLS, (3, 5), generator=generator) * (torch.arange(5) < tokens_B[:, None])
-    mels = torch.randn(3, MELS, 13, generator=generator, dtype=torch.float64)
-    return Batch(tokens, tokens_B, mels * (torch.arange(13) < frames_B[:, None])[:, None], frames_B)
+def label(value: object) -> str | None:
+    """A test's name for sizes."""
+    return "-".join(map(str, value.values())) if isinstance(value, dict) else None
 
 
 def utterance(batch: Batch, b: int) -> Batch:
@@ -98,15 +74,13 @@ def gradients(model: Tacotron2, predicted: Prediction, batch: Batch) -> dict[str
     return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
 
 
-def distance(value: Tensor, expected: Tensor) -> float:
-    """Relative; the floor is for biases before batch normalisation, whose gradient in training is 0, rounding aside."""
-    return ((value - expected).norm() / expected.norm().clamp_min(1e-5)).item()
-
-
-@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("r", [1, 2, 3])
-def test_fast_pass_and_its_gradients_are_those_of_plain_steps(r: int, training: bool) -> None:
-    model, batch = small_model(r).train(training), make_batch()
+@pytest.mark.parametrize(
+    ("r", "sizes", "training"),
+    [*((*case, training) for case in CASES for training in (True, False)), (2, ZONEOUT, False)],
+    ids=label,
+)
+def test_fast_pass_and_its_gradients_are_those_of_plain_steps(r: int, sizes: Sized, training: bool) -> None:
+    model, batch = small_model(r, **sizes).train(training), make_batch()
     fast, plain = model(*batch), plain_forward(model, *batch)
     for name in PREDICTED:
         assert getattr(fast, name).shape == getattr(plain, name).shape
@@ -213,17 +187,18 @@ def spoil_padding(batch: Batch) -> Batch:
 
 
 @pytest.mark.parametrize("spoilt", [False, True], ids=["zero padding", "garbage padding"])
-@pytest.mark.parametrize("r", [1, 2, 3])
-def test_an_utterance_measures_the_same_alone_as_in_a_padded_batch(r: int, spoilt: bool) -> None:
-    model, batch = small_model(r).eval(), make_batch()
+@pytest.mark.parametrize(("r", "sizes"), CASES, ids=label)
+def test_an_utterance_measures_the_same_alone_as_in_a_padded_batch(r: int, sizes: Sized, spoilt: bool) -> None:
+    model, batch = small_model(r, **sizes).eval(), make_batch()
     together = measures(model, spoil_padding(batch) if spoilt else batch)
     for b in range(3):
         for name, value in measures(model, utterance(batch, b)).items():
             torch.testing.assert_close(together[name][b], value[0], rtol=1e-10, atol=1e-12, msg=name)
 
 
-def test_padded_tokens_get_no_attention_and_padded_frames_are_zero() -> None:
-    model, batch = small_model(2), spoil_padding(make_batch())
+@pytest.mark.parametrize("kind", KINDS)
+def test_padded_tokens_get_no_attention_and_padded_frames_are_zero(kind: str) -> None:
+    model, batch = small_model(2, attention_kind=kind), spoil_padding(make_batch())
     predicted = model(*batch)
     for b in range(3):
         assert predicted.attention_BTN[b, :, batch.tokens_B[b] :].abs().sum() == 0.0
@@ -291,9 +266,9 @@ def test_free_running_says_the_same_alone_as_in_a_padded_batch(r: int) -> None:
         torch.testing.assert_close(together[b, :, : end * r], alone[0], rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("r", [1, 2, 3])
-def test_free_running_is_teacher_forcing_on_its_own_frames(r: int) -> None:
-    model, batch = set_gate(small_model(r).eval(), -9.0), make_batch()
+@pytest.mark.parametrize(("r", "sizes"), [*CASES, (2, ZONEOUT)], ids=label)
+def test_free_running_is_teacher_forcing_on_its_own_frames(r: int, sizes: Sized) -> None:
+    model, batch = set_gate(small_model(r, **sizes).eval(), -9.0), make_batch()
     said = model.infer(batch.tokens_BN, batch.tokens_B, max_steps=7)
     forced = model(batch.tokens_BN, batch.tokens_B, said.mels_BMF, torch.full((3,), 7 * r))
     for name in PREDICTED:
@@ -309,13 +284,6 @@ def test_the_mean_frame_is_what_the_projection_starts_from(r: int) -> None:
     mels = model(*utterance(batch, 0)).mels_BMF
     torch.testing.assert_close(mels, mean_M[None, :, None].expand(1, MELS, 11))
     assert model.decoder.linear_projection.linear_layer.bias.requires_grad
-
-
-def changed(model: Tacotron2, batch: Batch) -> list[str]:
-    """Which outputs differ between two passes over the same batch."""
-    torch.manual_seed(0)
-    first, second = model(*batch), model(*batch)
-    return [name for name in PREDICTED if not torch.equal(getattr(first, name), getattr(second, name))]
 
 
 @pytest.mark.parametrize(
@@ -343,8 +311,9 @@ def test_only_the_prenets_dropout_acts_in_eval_mode(dropout: str) -> None:
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-def test_a_bfloat16_pass_is_close_to_float32_and_has_finite_gradients(training: bool) -> None:
-    model, batch = small_model().float().train(training), make_batch()
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bfloat16_pass_is_close_to_float32_and_has_finite_gradients(kind: str, training: bool) -> None:
+    model, batch = small_model(attention_kind=kind).float().train(training), make_batch()
     batch = batch._replace(mels_BMF=batch.mels_BMF.float())
     exact = model(*batch)
     with torch.autocast("cpu", torch.bfloat16):
@@ -358,16 +327,18 @@ def test_a_bfloat16_pass_is_close_to_float32_and_has_finite_gradients(training: 
     assert distance(flat, expected_flat) < 0.05
 
 
-def test_free_running_works_in_bfloat16() -> None:
-    model, batch = small_model().float().eval(), make_batch()
+@pytest.mark.parametrize("kind", KINDS)
+def test_free_running_works_in_bfloat16(kind: str) -> None:
+    model, batch = small_model(attention_kind=kind, **ZONEOUT).float().eval(), make_batch()
     exact = model.infer(batch.tokens_BN, batch.tokens_B, max_steps=5, gate_threshold=1.0)
     with torch.autocast("cpu", torch.bfloat16):
         rounded = model.infer(batch.tokens_BN, batch.tokens_B, max_steps=5, gate_threshold=1.0)
     assert distance(rounded.refined_BMF.float(), exact.refined_BMF) < 0.05
 
 
-def test_training_passes_leave_no_tensors_behind() -> None:
-    model, batch = small_model(), make_batch()
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_passes_leave_no_tensors_behind(kind: str) -> None:
+    model, batch = small_model(attention_kind=kind, **ZONEOUT), make_batch()
     counts = []
     for _ in range(3):
         total_loss(model(*batch), batch, 1).backward()

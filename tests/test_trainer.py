@@ -13,17 +13,11 @@ from torch import Tensor, nn
 from model.losses import training_losses
 from smart_tuner import checkpoint
 from smart_tuner.errors import CheckpointError, OutOfMemoryError, SettingsError, TrialStopped
+from smart_tuner.optimisation import choose_precision, learning_rate, loss_weights
+from smart_tuner.position import OVERFLOW_SHARE, OVERFLOW_WINDOW, Position
 from smart_tuner.progress import TRAINING_METRICS, VALIDATION_METRICS, Progress
-from smart_tuner.settings import Hparams
 from smart_tuner.speech.batches import load, plan_epoch
-from smart_tuner.trainer import (
-    MOST_SKIPPED_IN_A_ROW,
-    Position,
-    Trainer,
-    choose_device,
-    choose_precision,
-    learning_rate,
-)
+from smart_tuner.trainer import Trainer, choose_device
 from smart_tuner.validation import summarise
 from tests import small
 
@@ -144,29 +138,6 @@ def test_texts_narrower_than_the_band_do_not_enter_the_alignment_score_unless_al
 # the learning rate
 
 
-def hparams(**values: Any) -> Hparams:
-    return Hparams(learning_rate=1e-2, final_learning_rate=1e-4, **{"warmup_iterations": 0, **values})
-
-
-@pytest.mark.parametrize("schedule", ["constant", "exponential", "cosine"])
-def test_the_rate_warms_up_in_a_line_to_its_peak(schedule: str) -> None:
-    rates = [learning_rate(hparams(schedule=schedule, warmup_iterations=4), step, 0.0) for step in range(1, 6)]
-    assert rates == pytest.approx([2.5e-3, 5e-3, 7.5e-3, 1e-2, 1e-2])
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ("constant", [1e-2, 1e-2, 1e-2, 1e-2]),
-        ("exponential", [1e-2, 1e-2, 1e-3, 1e-4]),
-        ("cosine", [1e-2, 5.05e-3, 1e-4 + 9.9e-3 * (1 - math.sqrt(0.5)) / 2, 1e-4]),
-    ],
-)
-def test_a_schedule_falls_from_the_peak_to_the_final_rate(schedule: str, expected: list[float]) -> None:
-    rates = [learning_rate(hparams(schedule=schedule), 10, used) for used in (0.0, 0.5, 0.75, 1.0)]
-    assert rates == pytest.approx(expected)
-
-
 def test_the_rate_reported_is_the_rate_used(tmp_path: Path) -> None:
     trainer = small.trainer(tmp_path)
     used: list[float] = []
@@ -238,6 +209,165 @@ def test_a_checkpoint_with_another_symbol_table_is_refused(tmp_path: Path) -> No
     second.symbols = (*small.SYMBOLS[:-1], "x")
     with pytest.raises(CheckpointError, match="another symbol table"):
         second.restore()
+
+
+EVERYTHING: dict[str, Any] = {
+    "reduction_factor": 2,
+    "reduction_schedule": "1@8",
+    "accumulation": 2,
+    "ema_decay": 0.9,
+    "optimizer": "adamw",
+    "schedule": "plateau",
+    "guide_anneal": 1,
+    "use_mmi": True,
+    "use_gst": True,
+    "drop_frame_rate": 0.2,
+    "attention_zoneout": 0.1,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_training_with_every_switch_goes_on_exactly(tmp_path: Path, stop: int) -> None:
+    wanted = {**EVERYTHING, "budget": "5it", "validation_freq": 2}
+    expected = small.lines(small.trainer(tmp_path, **wanted).steps())
+    first = small.trainer(tmp_path, **wanted)
+    before = train_until(first, stop)
+    first.save()
+    second = small.trainer(tmp_path, **wanted)
+    second.restore()
+    assert small.lines([*before, *second.steps()]) == expected
+
+
+# fewer frames a decoder step
+
+
+def test_the_reduction_factor_falls_by_utterances_seen(tmp_path: Path) -> None:
+    trainer = small.trainer(tmp_path, reduction_factor=3, reduction_schedule="2@8,1@16", validation_freq=2)
+    used = [(one.kind, one.step, trainer.model.reduction_factor) for one in trainer.steps()]
+    assert [r for kind, _, r in used if kind == "training"] == [3, 3, 2, 2, 1, 1]
+    assert [r for kind, _, r in used if kind == "validation"] == [3, 2, 1]
+    assert [(note.rule, note.step) for note in trainer.notes] == [("reduction_factor", 2), ("reduction_factor", 4)]
+    assert checkpoint.read(trainer.folder / checkpoint.LAST)["reduction_factor"] == 1
+    exhibit = trainer.validation.exhibit
+    assert exhibit is not None
+    assert exhibit.attention_TN.shape[0] == exhibit.target_MF.shape[1]
+
+
+# what validations change
+
+
+def judged_by(trainer: Trainer, scores: list[float]) -> Trainer:
+    """The trainer with a validation that finds these alignment scores, one after the other."""
+    left = iter(scores)
+    trainer.validation.run = lambda *_: {  # type: ignore[method-assign]
+        "validation.loss": 1.0,
+        "validation.alignment_score": next(left),
+    }
+    return trainer
+
+
+def guide_weights(progress: list[Progress]) -> list[float]:
+    """What the guide's loss counts in the whole, by iteration."""
+    training = of_kind("training", progress)
+    names = ("loss", "taco_loss", "gate_loss", "guide_loss")
+    return [
+        (a - b - c) / d for a, b, c, d in zip(*(series(f"training.{name}", training) for name in names), strict=True)
+    ]
+
+
+def test_the_guide_is_annealed_while_the_attention_is_formed(tmp_path: Path) -> None:
+    trainer = small.trainer(tmp_path, guide_anneal=1, validation_freq=1, guide_weight=2.0)
+    progress = list(judged_by(trainer, [0.6, 0.6, 0.6, 0.4, 0.6, 0.6]).steps())
+    assert guide_weights(progress) == pytest.approx([2, 2, 1, 0.5, 2, 2], rel=1e-3)
+    assert [(note.rule, note.step) for note in trainer.notes] == [("guide_annealed", 2), ("guide_annealed", 6)]
+
+
+def test_validations_at_marks_do_not_change_the_training(tmp_path: Path) -> None:
+    trainer = small.trainer(tmp_path, guide_anneal=1, validation_freq=1000, schedule="plateau", warmup_iterations=0)
+    trainer.marks = tuple(range(4, 24, 4))
+    progress = list(judged_by(trainer, [0.6] * 6).steps())
+    assert len(of_kind("validation", progress)) == 6
+    assert guide_weights(progress) == pytest.approx([1.0] * 6, rel=1e-3)
+    assert (trainer.position.formed, trainer.position.plateau_waited) == (0, 0)
+
+
+def test_a_plateau_lowers_the_rate(tmp_path: Path) -> None:
+    trainer = small.trainer(tmp_path, schedule="plateau", validation_freq=1, budget="8it", warmup_iterations=0)
+    assert series("learning.rate", list(judged_by(trainer, [0.1] * 8).steps())) == [1e-2] * 6 + [5e-3] * 2
+
+
+class Speaking:
+    """Speaks freely, and notes with which weights."""
+
+    def __init__(self) -> None:
+        self.weights: list[list[int]] = []
+        self.rows: list[dict[str, Any]] = []
+
+    def run(self, model: nn.Module, _: torch.device) -> dict[str, float]:
+        self.weights.append(bits(model.get_parameter("embedding.weight")))
+        return {"validation.freerun.failure_rate": len(self.weights) / 8}
+
+
+def test_free_running_evaluations_are_part_of_their_validations(tmp_path: Path) -> None:
+    trainer = judged_by(small.trainer(tmp_path, validation_freq=1, ema_decay=0.5), [0.3, 0.3, 0.6, 0.6, 0.6, 0.6])
+    trainer.freerun = Speaking()  # type: ignore[assignment]
+    validation = of_kind("validation", list(trainer.steps()))
+    rates = {one.step: series("validation.freerun.failure_rate", [one]) for one in validation}
+    assert rates == {1: [], 2: [], 3: [0.125], 4: [], 5: [0.25], 6: [0.375]}
+    assert trainer.freerun.weights[-1] == bits(trainer.averaged.mean["embedding.weight"])  # type: ignore[attr-defined]
+
+
+# the running mean of the weights
+
+
+def test_the_mean_of_the_weights_is_validated_and_exported_and_the_training_is_the_same(tmp_path: Path) -> None:
+    plain = list(small.trainer(tmp_path / "plain").steps())
+    trainer = small.trainer(tmp_path, ema_decay=0.9)
+    averaged = list(trainer.steps())
+    assert small.lines(of_kind("training", averaged)) == small.lines(of_kind("training", plain))
+    assert series("validation.loss", averaged) != series("validation.loss", plain)
+    last = checkpoint.read(trainer.folder / checkpoint.LAST)
+    best = checkpoint.read(trainer.folder / checkpoint.BEST)
+    assert best["position"]["best_step"] == 6  # the last validation's: the mean of then is the mean of the end
+    assert {name: bits(best["state_dict"][name]) for name in last["ema"]} == {
+        name: bits(value) for name, value in last["ema"].items()
+    }
+    assert bits(last["state_dict"]["embedding.weight"]) == weights(trainer)["embedding.weight"]
+    assert best["ema"] == {}
+
+
+def test_what_is_spoken_is_the_mean_of_the_weights(tmp_path: Path) -> None:
+    trainer = small.trainer(tmp_path, ema_decay=0.9)
+    train_until(trainer, 3)
+    tokens = trainer.validation.examples[0].tokens
+    spoken = trainer.speak(tokens, most_frames=10)
+    again = small.trainer(tmp_path)
+    again.model.load_state_dict({**trainer.model.state_dict(), **trainer.averaged.mean})
+    np.testing.assert_array_equal(spoken, again.speak(tokens, most_frames=10))
+
+
+# mutual information and stress
+
+
+def test_the_factor_is_logged_and_scales_what_mi_loss_adds(tmp_path: Path) -> None:
+    metrics = next(small.trainer(tmp_path, use_mmi=True, max_gaf=0.2).steps()).metrics
+    assert 0 < metrics["training.gaf"] <= 0.2 + 1e-6
+    parts = [metrics[f"training.{name}_loss"] for name in ("taco", "gate", "guide")]
+    assert metrics["training.loss"] == pytest.approx(sum(parts) + metrics["training.gaf"] * metrics["training.mi_loss"])
+
+
+def test_stress_marks_are_masked_in_training_and_not_in_validation(tmp_path: Path) -> None:
+    trainer = small.trainer(tmp_path, stress_masking=1.0)
+    trainer.symbols = (*small.SYMBOLS[:-1], "+")
+    seen: dict[bool, int] = {True: 0, False: 0}
+
+    def count(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen[model.training] += int((inputs[0] == len(small.SYMBOLS) - 1).sum())
+
+    trainer.model.register_forward_pre_hook(count)
+    list(trainer.steps())
+    assert seen[True] == 0 < seen[False]
 
 
 # validation
@@ -322,16 +452,21 @@ def test_a_training_starts_from_the_weights_of_a_checkpoint_and_nothing_else(tmp
     assert [one.step for one in of_kind("training", list(second.steps()))] == [1, 2, 3, 4, 5, 6]
 
 
-def test_weights_of_another_network_or_alphabet_are_refused(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     first = small.trainer(tmp_path)
     first.save()
     path = first.folder / checkpoint.LAST
     with pytest.raises(CheckpointError, match=f"The checkpoint {path} holds another network"):
         small.trainer(tmp_path, reduction_factor=3).start_from(path)
-    second = small.trainer(tmp_path)
-    second.symbols = (*small.SYMBOLS[:-1], "x")
-    with pytest.raises(CheckpointError, match="another symbol table"):
-        second.start_from(path)
+
+
+def test_a_warm_start_is_told(tmp_path: Path) -> None:
+    first = small.trainer(tmp_path)
+    first.save()
+    second = small.trainer(tmp_path, use_mmi=True)
+    second.start_from(first.folder / checkpoint.LAST)
+    assert [note.rule for note in second.notes] == ["warm_start"]
+    assert "text_head.linear (2)" in second.notes[0].sentence
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
@@ -372,7 +507,8 @@ def test_the_first_gradient_is_that_of_the_first_batchs_loss(tmp_path: Path) -> 
     twin = small.trainer(tmp_path)  # the same seed: the same weights, and the same dropout from here on
     batch = next(load(twin.train, plan_epoch(twin.frames, 4, twin.hparams.seed, 0), small.CPU))
     predicted = twin.model(batch.tokens_BN, batch.tokens_B, batch.mels_BMF, batch.frames_B)
-    losses = training_losses(predicted, batch.tokens_B, batch.mels_BMF, batch.frames_B, r=1, weights=twin.weights)
+    counted = loss_weights(twin.hparams, 0)
+    losses = training_losses(predicted, batch.tokens_B, batch.mels_BMF, batch.frames_B, r=1, weights=counted)
     gradients = torch.autograd.grad(losses["loss"], list(twin.model.parameters()))
     assert reported["training.loss"] == losses["loss"].item()
     assert reported["grad.norm"] == pytest.approx(math.sqrt(sum(float((g**2).sum()) for g in gradients)), rel=1e-5)
@@ -455,15 +591,33 @@ def test_an_fp16_overflow_skips_its_step_is_counted_and_not_reported(tmp_path: P
     overflow.remove()
     assert "grad.norm" in next(training).metrics
     assert weights(trainer) != before
-    assert (trainer.position.skipped, trainer.position.skipped_in_a_row) == (1, 0)
+    assert (trainer.position.skipped, trainer.position.skipped_at) == (1, [2])
 
 
-def test_overflows_without_end_stop_the_trial(tmp_path: Path) -> None:
+def test_fp16_that_overflows_too_often_is_given_up_and_the_training_goes_on(tmp_path: Path) -> None:
+    trainer = with_loss_scale(small.trainer(tmp_path, budget="100it", validation_freq=1000))
+    trainer.precision = torch.float16
+    overflow = trainer.model.embedding.weight.register_hook(lambda gradient: gradient * math.inf)
+    training, allowed = trainer.steps(), int(OVERFLOW_SHARE * OVERFLOW_WINDOW)
+    assert all("grad.norm" not in next(training).metrics for _ in range(allowed))
+    assert trainer.scaler.is_enabled()
+    next(training)
+    assert (trainer.precision, trainer.scaler.is_enabled()) == (torch.float32, False)
+    assert [(note.level, note.rule, note.step) for note in trainer.notes] == [("note", "fp16_overflow", allowed + 1)]
+    overflow.remove()
+    assert "grad.norm" in next(training).metrics
+    trainer.save()
+    again = with_loss_scale(small.trainer(tmp_path, budget="100it", validation_freq=1000))
+    again.restore()
+    assert (again.precision, again.scaler.is_enabled()) == (torch.float32, False)
+
+
+def test_what_is_not_finite_in_fp32_too_stops_the_trial_after_fp16_is_given_up(tmp_path: Path) -> None:
     trainer = with_loss_scale(small.trainer(tmp_path, budget="100it", validation_freq=1000))
     trainer.model.embedding.weight.register_hook(lambda gradient: gradient * math.inf)
     with pytest.raises(TrialStopped) as stopped:
         list(trainer.steps())
-    assert stopped.value.step == MOST_SKIPPED_IN_A_ROW + 1
+    assert stopped.value.step == OVERFLOW_SHARE * OVERFLOW_WINDOW + 2
 
 
 # budgets and checkpoints
@@ -507,6 +661,17 @@ def test_the_last_checkpoint_is_complete(tmp_path: Path) -> None:
     assert last["symbols"] == list(small.SYMBOLS)
     assert last["position"]["iteration"] == 6
     assert last["settings"]["hparams"]["learning_rate"] == trainer.hparams.learning_rate
+    assert (last["front_end"], last["corpus"], last["reduction_factor"]) == ({}, "", 1)
+
+
+def test_a_checkpoint_tells_front_end_and_corpus(tmp_path: Path) -> None:
+    data = small.examples(tmp_path, 8)
+    told: dict[str, Any] = {"front_end": {"language": "en"}, "corpus_digest": "d1ge57"}
+    mean = small.mean_mel(data)
+    trainer = Trainer(small.settings(), data[3:], data[:3], small.SYMBOLS, mean, small.CPU, tmp_path, **told)
+    trainer.save()
+    last = checkpoint.read(tmp_path / checkpoint.LAST)
+    assert (last["front_end"], last["corpus"]) == ({"language": "en"}, "d1ge57")
 
 
 @pytest.mark.parametrize(("seconds", "written"), [(0.0, [False, False, False, False, True]), (1e9, [False] * 5)])
@@ -563,14 +728,15 @@ def test_speech_ends_where_the_gate_opens(tmp_path: Path) -> None:
 # the device
 
 
-def test_a_full_device_is_a_fault_that_names_the_batch_size(tmp_path: Path) -> None:
-    def full(*_: object) -> None:
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+def test_a_device_that_is_too_full_to_validate_is_a_fault_that_names_the_batch_size(tmp_path: Path) -> None:
+    def full(model: nn.Module, *_: object) -> None:
+        if not model.training:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     trainer = small.trainer(tmp_path)
     trainer.model.register_forward_pre_hook(full)
     with pytest.raises(OutOfMemoryError, match=r"hparams\.batch_size 4"):
-        next(trainer.steps())
+        list(trainer.steps())
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

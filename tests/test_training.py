@@ -93,12 +93,39 @@ def position(folder: Path, name: str = checkpoint.LAST) -> dict[str, Any]:
 # what is told
 
 
+FREERUN = "validation.freerun."
+
+
+def teacher_forced(told: list[Progress]) -> list[dict[str, Any]]:
+    """What is told but for the free-running evaluations, which a bare trainer does not have."""
+    lines = small.lines(told)
+    for one in lines:
+        one["metrics"] = {name: value for name, value in one["metrics"].items() if not name.startswith(FREERUN)}
+    return lines
+
+
+def test_the_end_of_a_training_speaks_freely_and_lists_what_it_said(tmp_path: Path) -> None:
+    events = told(train(tmp_path))
+    last, listed = progress(events)[-1], [event for event in events if isinstance(event, Listed)]
+    assert {"failure_rate", "mcd"} <= {name.removeprefix(FREERUN) for name in last.metrics}
+    assert [event.name for event in listed] == [training.UTTERANCES, training.SPOKEN]
+    faulty = [bool(row["faults"]) for row in listed[1].rows]
+    assert last.metrics[f"{FREERUN}failure_rate"] == pytest.approx(sum(faulty) / len(faulty))
+
+
+@pytest.mark.parametrize("tracking", [Tracking(enhanced="false"), Tracking(freerun_evaluations=0)])
+def test_a_training_speaks_freely_only_when_asked(tracking: Tracking, tmp_path: Path) -> None:
+    given = dataclasses.replace(trial(), settings=dataclasses.replace(trial().settings, tracking=tracking))
+    names = {name for one in progress(told(train(tmp_path, given=given))) for name in one.metrics}
+    assert not {name for name in names if name.startswith(FREERUN)}
+
+
 def test_a_training_opens_tells_every_progress_and_ends(tmp_path: Path) -> None:
     control = Says()
     events = told(train(tmp_path, control))
     assert isinstance(events[0], Opening)
     assert events[-1] == Ended(None)
-    assert small.lines(progress(events)) == small.lines(small.trainer(tmp_path / "again").steps())
+    assert teacher_forced(progress(events)) == small.lines(small.trainer(tmp_path / "again").steps())
     assert control.asked == [(one.kind, one.step) for one in progress(events)]
     assert [event for event in events if isinstance(event, Entry)] == journal.read(
         tmp_path / "trial" / training.JOURNAL
@@ -134,7 +161,8 @@ def test_without_extras_nothing_is_spoken(tmp_path: Path) -> None:
 
 def test_in_the_end_each_validation_utterance_is_listed(tmp_path: Path) -> None:
     events = told(train(tmp_path))
-    (listed,) = [event for event in events if isinstance(event, Listed)]
+    listed = next(event for event in events if isinstance(event, Listed))
+    assert listed.name == training.UTTERANCES
     examples = small.trainer(tmp_path / "again").validation.examples
     assert {row["name"] for row in listed.rows} == {example.name for example in examples}
     tokens = {example.name: len(example.tokens) for example in examples}

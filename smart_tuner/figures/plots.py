@@ -1,11 +1,13 @@
-"""Plots of a validation utterance, and of what stopped a trial, as pictures.
+"""Plots of a validation utterance, of a text that a voice said, and of what stopped a trial, as pictures.
 
 The only file that imports matplotlib; no window, no global state.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import image
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ Array = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
 LONGEST_NAME = 30
+MOST_LABELS = 90
+"""Tokens that the axis of a said text has room for."""
 
 
 def _figure(name: str, step: int) -> Figure:
@@ -22,6 +26,13 @@ def _figure(name: str, step: int) -> Figure:
     shown = name if len(name) <= LONGEST_NAME else f"{name[:12]}…{name[13 - LONGEST_NAME :]}"
     figure.suptitle(f"{shown}, iteration {step}")
     return figure
+
+
+def png(picture: Picture) -> bytes:
+    """A picture as the content of a PNG file."""
+    written = io.BytesIO()
+    image.imsave(written, picture, format="png")
+    return written.getvalue()
 
 
 def _picture(figure: Figure) -> Picture:
@@ -40,6 +51,23 @@ def alignment(attention_TN: Array, name: str, step: int) -> Picture:
     image = axes.imshow(attention_TN.T, aspect="auto", origin="lower", interpolation="none", vmin=0)
     axes.set(title="alignment", xlabel="decoder step", ylabel="token")
     figure.colorbar(image, ax=axes, label="attention weight")
+    return _picture(figure)
+
+
+def said(attention_TN: Array, tokens: Sequence[str], step_seconds: float, title: str) -> Picture:
+    """The attention over a text that was said, its tokens (N) upwards and time to the right."""
+    figure = Figure(figsize=(8, 6), dpi=110, layout="constrained")
+    figure.suptitle(title, fontsize="medium", parse_math=False)
+    axes = figure.subplots()
+    steps, count = attention_TN.shape
+    extent = (0.0, steps * step_seconds, -0.5, count - 0.5)
+    shown = axes.imshow(attention_TN.T, aspect="auto", origin="lower", interpolation="none", vmin=0, extent=extent)
+    axes.set(xlabel="time, s", ylabel="token")
+    if count <= MOST_LABELS:
+        size = min(8.0, 330 / count)  # points that a token has
+        labels = ["␣" if token == " " else token for token in tokens]
+        axes.set_yticks(range(count), labels, fontsize=size, parse_math=False)
+    figure.colorbar(shown, ax=axes, label="attention weight")
     return _picture(figure)
 
 

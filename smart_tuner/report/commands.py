@@ -39,16 +39,25 @@ class Commands:
 
     def check(self) -> str:
         """Look at the corpus."""
-        without = (*NOT_TRAINED[:5], "study", "trials", "from-study")
+        without = (*NOT_TRAINED[:5], "study", "trials", "from-study", "checkpoint")
         return self._reworded(without, mode="check")
 
     def report(self) -> str:
         """Write the report again, from the same stores."""
+        return self._of_study("report", STORES)
+
+    def hear(self, text: str) -> str:
+        """Let the study's winner say a text."""
+        spoken = self._of_study("synth", STORES[:1])
+        return f"{spoken} --text {shlex.quote(text)}" if spoken else ""
+
+    def _of_study(self, mode: str, stores: tuple[str, ...]) -> str:
+        """Another mode, for this study, with these options as they were given."""
         words = shlex.split(self.evidence.command)
         program = list(itertools.takewhile(lambda word: not word.startswith("--"), words))
         given = dict(itertools.pairwise(words)) | dict(word.split("=", 1) for word in words if "=" in word)
-        stores = [text for option in STORES if option in given for text in (option, given[option])]
-        return shlex.join([*program, "--mode", "report", "--study", self.evidence.name, *stores]) if program else ""
+        kept = [text for option in stores if option in given for text in (option, given[option])]
+        return shlex.join([*program, "--mode", mode, "--study", self.evidence.name, *kept]) if program else ""
 
     def _reworded(self, without: tuple[str, ...] = (), /, **changed: str) -> str:
         return reworded(self.evidence.command, without=without, **changed) if self.evidence.command else ""

@@ -4,8 +4,9 @@ Needs numpy and torch only: the training loop runs where no audio library is ins
 """
 
 import signal
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from smart_tuner.errors import DataError
 
+STRESS_MARK = "+"
+"""Stands before a stressed vowel in Russian letters."""
 WINDOW = 20
 """Batches whose utterances are sorted by length together: larger pads less, smaller mixes more."""
 
@@ -48,18 +51,67 @@ class Batch:
         """Page-locked, so that the copy to the GPU need not be waited for (DataLoader calls this)."""
         return Batch(**{name: tensor.pin_memory() for name, tensor in vars(self).items()})
 
+    def parts(self, count: int) -> "list[Batch]":
+        """The batch in so many parts as equal as can be, at most one for each utterance, each as long as its longest.
+
+        A single part is the batch itself.
+        """
+        if count == 1:
+            return [self]
+        columns = [tensor.tensor_split(min(count, len(self))) for tensor in vars(self).values()]
+        rows = zip(*columns, strict=True)
+        return [Batch(**dict(zip(vars(self), part, strict=True)))._trimmed() for part in rows]
+
+    def _trimmed(self) -> "Batch":
+        tokens, frames = int(self.tokens_B.max()), int(self.frames_B.max())
+        return replace(self, tokens_BN=self.tokens_BN[:, :tokens], mels_BMF=self.mels_BMF[:, :, :frames])
+
     def __len__(self) -> int:
         return len(self.tokens_B)
 
 
+@dataclass(frozen=True, kw_only=True)
+class StressMasking:
+    """Takes the stress mark from some words, others each epoch, so that a voice reads words without a mark too.
+
+    Which words depends on seed, epoch and utterance alone, not on the order or the process that loads it.
+    """
+
+    rate: float
+    """Share of the words that lose their mark."""
+    stress_row: int
+    """Row of the stress mark in the symbol table."""
+    space_row: int
+    """Row of the space, which parts words."""
+    seed: int
+    epoch: int
+
+    @classmethod
+    def of(cls, symbols: Sequence[str], rate: float, seed: int, epoch: int) -> "StressMasking | None":
+        """For a symbol table; None when nothing is to be masked or the table has no stress mark."""
+        if rate == 0 or STRESS_MARK not in symbols:
+            return None
+        rows = {"stress_row": symbols.index(STRESS_MARK), "space_row": symbols.index(" ")}
+        return cls(rate=rate, **rows, seed=seed, epoch=epoch)
+
+    def masked(self, tokens: NDArray[np.int64], name: str) -> NDArray[np.int64]:
+        """Symbol ids (N,) of the utterance of that name without the marks of the words chosen in this epoch."""
+        random = np.random.default_rng([self.seed, self.epoch, zlib.crc32(name.encode())])
+        word = np.cumsum(tokens == self.space_row)
+        bare = random.random(word[-1] + 1) < self.rate
+        kept: NDArray[np.int64] = tokens[~(bare[word] & (tokens == self.stress_row))]
+        return kept
+
+
 class _Examples(Dataset[tuple[NDArray[np.int64], NDArray[np.float32]]]):
-    def __init__(self, examples: Sequence[Example]) -> None:
-        self.examples = examples
+    def __init__(self, examples: Sequence[Example], masking: StressMasking | None) -> None:
+        self.examples, self.masking = examples, masking
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         example = self.examples[index]
+        tokens = self.masking.masked(example.tokens, example.name) if self.masking else example.tokens
         try:
-            return example.tokens, np.load(example.mel)
+            return tokens, np.load(example.mel)
         except (OSError, ValueError, EOFError) as problem:  # cut short, empty, or no array
             raise DataError(
                 f"The mel of {example.name}, {example.mel}, cannot be read ({problem}); remove it, it is made again."
@@ -100,11 +152,16 @@ def fill_ratio(frames: Sequence[int], batches: list[list[int]]) -> float:
     return float(sum(int(lengths[batch].sum()) for batch in batches) / padded)
 
 
-def load(examples: Sequence[Example], batches: list[list[int]], device: torch.device) -> Iterator[Batch]:
+def load(
+    examples: Sequence[Example],
+    batches: list[list[int]],
+    device: torch.device,
+    masking: StressMasking | None = None,
+) -> Iterator[Batch]:
     """Batches on the device, read ahead by worker processes when the device is a GPU."""
     gpu = device.type == "cuda"
     loader = DataLoader(
-        _Examples(examples),
+        _Examples(examples, masking),
         batch_sampler=batches,
         collate_fn=collate,
         num_workers=2 if gpu else 0,

@@ -24,7 +24,9 @@ from smart_tuner.progress import Report
 from smart_tuner.settings import Speech
 from smart_tuner.speech.audio import MEL_VERSION, AudioFacts, AudioFileError, analyse
 
-AUDIO_FIELDS = [name for name in Speech.__dataclass_fields__ if name not in ("language", "validation_share")]
+AUDIO_FIELDS = [
+    name for name in Speech.__dataclass_fields__ if name not in ("language", "front_end", "stress", "validation_share")
+]
 
 
 class MelCache:

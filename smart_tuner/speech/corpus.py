@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from smart_tuner.settings import Settings
 from smart_tuner.speech.audio import WAV_EXTENSIONS
 from smart_tuner.speech.batches import Example
 from smart_tuner.speech.cache import MelCache
-from smart_tuner.speech.text import SymbolTable, detect_language, normalise
+from smart_tuner.speech.front_end import FrontEnd
+from smart_tuner.speech.text import SymbolTable, detect_language
 
 SHORTEST_FRAMES = 20
 """Shortest clip that training takes: two decoder steps at the largest reduction factor."""
@@ -44,6 +45,8 @@ class Corpus:
     symbols: SymbolTable
     train: list[Utterance]
     validation: list[Utterance]
+    front_end: FrontEnd = field(default_factory=lambda: FrontEnd("en"))
+    """What read the texts; a checkpoint keeps it, synthesis uses it again."""
 
     @property
     def utterances(self) -> list[Utterance]:
@@ -63,6 +66,8 @@ class Examples:
     hours: float
     digest: str
     """Changes when a text, the content of an audio file or the split changes."""
+    recogniser: Path | None = None
+    """File of the recogniser that was trained on these mels, when free-running speech is to be judged."""
 
 
 def read(sources: Sequence[Path], settings: Settings) -> Corpus:
@@ -77,17 +82,19 @@ def read(sources: Sequence[Path], settings: Settings) -> Corpus:
     lists = [_read_source(source) for source in sources]
     chosen = settings.speech.language
     language = detect_language(text for rows in lists for _, _, text, _ in rows) if chosen == "auto" else chosen
+    front_end = FrontEnd.of(settings.speech, language)
+    spoken = iter(front_end.read_all(text for rows in lists for _, _, text, _ in rows))
     split = [
-        [Utterance(name=n, audio=a, text=t, read_aloud=normalise(t, language), row=r) for n, a, t, r in rows]
-        for rows in lists
+        [Utterance(name=n, audio=a, text=t, read_aloud=next(spoken), row=r) for n, a, t, r in rows] for rows in lists
     ]
     train, validation = split if len(split) == 2 else _split(split[0], settings)
     return Corpus(
         name=_corpus_name(sources[0].resolve()),
         language=language,
-        symbols=SymbolTable.of(language),
+        symbols=front_end.symbols,
         train=train,
         validation=validation,
+        front_end=front_end,
     )
 
 

@@ -1,12 +1,10 @@
 """The demo corpus: sentences of our own, spoken by espeak-ng, as an ordinary LJSpeech folder, built once."""
 
 import ctypes
-import os
 import shutil
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -14,10 +12,11 @@ from numpy.typing import NDArray
 
 from smart_tuner.errors import CorpusError, StorageError
 from smart_tuner.progress import Report
+from smart_tuner.speech import espeak
 from smart_tuner.speech.audio import write_wav
 
-SYNCHRONOUS, UTF8, RATE = 2, 1, 1
-"""espeak-ng's constants: give samples to a callback and wait; text is UTF-8; the parameter that sets words a minute."""
+RATE = 1
+"""espeak-ng's constant: the parameter that sets words a minute."""
 WORDS_A_MINUTE = 160
 
 
@@ -33,7 +32,7 @@ def build(root: Path, language: str, report: Report) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".demo-{language}.lock"):
             if not folder.exists():
-                _espeak_package()
+                _require_espeak()
                 _speak_all(folder, language, report)
     except OSError as problem:
         raise StorageError(f"The demo corpus {folder} cannot be written: {problem.strerror or problem}.") from problem
@@ -54,22 +53,16 @@ def _speak_all(folder: Path, language: str, report: Report) -> None:
     part.replace(folder)
 
 
-def _espeak_package() -> Any:
-    try:
-        import espeakng_loader
-    except ImportError as problem:
+def _require_espeak() -> None:
+    if not espeak.installed():
         raise CorpusError(
             "The demo corpus needs the package espeakng-loader (make install, or pip install 'smart-tuner-tts[demo]'); "
             "or name a corpus of your own with --data."
-        ) from problem
-    return espeakng_loader
+        )
 
 
 def _speak(texts: list[str], language: str) -> Iterator[tuple[NDArray[np.int16], int]]:
     """Samples and sample rate of each text."""
-    espeakng_loader = _espeak_package()
-    espeak = ctypes.CDLL(espeakng_loader.get_library_path())
-    data = os.fsencode(os.path.dirname(espeakng_loader.get_data_path()))
     heard: list[NDArray[np.int16]] = []
 
     @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)  # type: ignore[untyped-decorator]
@@ -78,16 +71,13 @@ def _speak(texts: list[str], language: str) -> Iterator[tuple[NDArray[np.int16],
             heard.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
-    rate = espeak.espeak_Initialize(SYNCHRONOUS, 0, data, 0)
-    if rate <= 0 or espeak.espeak_SetVoiceByName(language.encode()) != 0:
-        raise CorpusError(f"espeak-ng could not start with its voice {language!r} (data in {os.fsdecode(data)}).")
-    espeak.espeak_SetSynthCallback(collect)
-    espeak.espeak_SetParameter(RATE, WORDS_A_MINUTE, 0)
-    for text in texts:
-        heard.clear()
-        encoded = text.encode()
-        failed = espeak.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 0, 0, UTF8, None, None)
-        if failed or not heard:
-            raise CorpusError(f"espeak-ng could not speak {text!r} (code {failed}).")
-        yield np.concatenate(heard), rate
-    espeak.espeak_Terminate()
+    with espeak.started(language) as (library, rate):
+        library.espeak_SetSynthCallback(collect)
+        library.espeak_SetParameter(RATE, WORDS_A_MINUTE, 0)
+        for text in texts:
+            heard.clear()
+            encoded = text.encode()
+            failed = library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 0, 0, espeak.UTF8, None, None)
+            if failed or not heard:
+                raise CorpusError(f"espeak-ng could not speak {text!r} (code {failed}).")
+            yield np.concatenate(heard), rate

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from num2words import num2words
-
 from smart_tuner.errors import CorpusError
+from smart_tuner.speech import english, russian
 
 PAD, END = "_", "~"
 PUNCTUATION = " !\"'(),-.:;?"
@@ -31,31 +30,7 @@ TYPOGRAPHY = str.maketrans(
         "]": ")",
     }
 )
-SIGNS = {
-    "en": {"%": " percent ", "&": " and ", "+": " plus ", "=": " equals ", "@": " at ", "№": " number "},
-    "ru": {"%": " процентов ", "&": " и ", "=": " равно ", "№": " номер "},
-}
-ABBREVIATIONS = {
-    "en": {
-        "mr.": "mister", "mrs.": "missus", "ms.": "miss", "dr.": "doctor", "st.": "saint", "prof.": "professor",
-        "jr.": "junior", "sr.": "senior", "gen.": "general", "col.": "colonel", "capt.": "captain", "lt.": "lieutenant",
-        "sgt.": "sergeant", "rev.": "reverend", "hon.": "honorable", "co.": "company", "ltd.": "limited",
-        "etc.": "et cetera", "vs.": "versus", "e.g.": "for example", "i.e.": "that is",
-    },
-    "ru": {
-        "т.е.": "то есть", "т.д.": "так далее", "т.п.": "тому подобное", "т.к.": "так как", "др.": "другие",
-        "ул.": "улица", "руб.": "рублей", "коп.": "копеек", "тыс.": "тысяч", "млн": "миллионов", "млрд": "миллиардов",
-        "стр.": "страница", "напр.": "например",
-    },
-}  # fmt: skip
-STRESSED_VOWEL = re.compile("([аеиоуыэюя])\u0301")  # a combining acute accent marks Russian stress
-NUMBER = {
-    "en": re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"),
-    "ru": re.compile(r"\d{1,3}(?:[ \u00a0]\d{3})+(?:,\d+)?|\d+(?:[.,]\d+)?"),
-}
-LONGEST_NUMBER = 15
-"""Digits from which a number is read digit by digit."""
-ENGLISH_ORDINAL = re.compile(r"(\d{1,3}(?:,\d{3})+|\d{1,12})(?:st|nd|rd|th)\b")
+STRESSED_VOWEL = re.compile("([аеиоуыэюяАЕИОУЫЭЮЯ])\u0301")  # a combining acute accent marks Russian stress
 
 
 @dataclass(frozen=True)
@@ -95,27 +70,10 @@ def detect_language(texts: Iterable[str]) -> str:
 
 def normalise(text: str, language: str) -> str:
     """The text as it is read aloud, in the symbols of the language's table where these can write it."""
-    text = unicodedata.normalize("NFC", text).translate(TYPOGRAPHY).lower()
-    for sign, word in SIGNS[language].items():
-        text = text.replace(sign, word)
+    text = unicodedata.normalize("NFC", text).translate(TYPOGRAPHY)
     if language == "ru":
-        text = STRESSED_VOWEL.sub(r"+\1", text)
-        text = re.sub(r"\+(?![аеёиоуыэюя])", " плюс ", text)
+        text = russian.read_aloud(STRESSED_VOWEL.sub(r"+\1", text)).translate(TYPOGRAPHY)
     else:
-        text = ENGLISH_ORDINAL.sub(
-            lambda match: num2words(int(match[1].replace(",", "")), to="ordinal", lang="en"), text
-        )
-        text = "".join(mark for mark in unicodedata.normalize("NFKD", text).lower() if not unicodedata.combining(mark))
-    for short, full in ABBREVIATIONS[language].items():
-        text = re.sub(rf"(?<!\w){re.escape(short)}(?!\w)", full, text)
-    text = NUMBER[language].sub(lambda match: read_number(match[0], language), text)
+        plain = unicodedata.normalize("NFKD", english.read_aloud(text))
+        text = "".join(mark for mark in plain if not unicodedata.combining(mark))
     return re.sub(r"\s+", " ", text).strip()
-
-
-def read_number(digits: str, language: str) -> str:
-    """A cardinal in words: 1,234.5 in English, 1 234,5 in Russian."""
-    plain = digits.replace(",", "") if language == "en" else re.sub(r"[ \u00a0]", "", digits).replace(",", ".")
-    if len(plain) > LONGEST_NUMBER:
-        return " ".join(num2words(int(digit), lang=language) for digit in plain if digit.isdigit())
-    value = float(plain) if "." in plain else int(plain)
-    return str(num2words(value, lang=language)).replace(",", "")

@@ -36,6 +36,8 @@ class Identity:
 
     halving: tuple[int, ...] = ()
     """Utterances at which a halving pruner compares: it remembers trials by the rung's number, not its place."""
+    checkpoint: str = ""
+    """Digest of the file that every trial starts from; empty: from scratch."""
 
     def attributes(self) -> dict[str, Any]:
         """As kept in the study's user_attrs."""
@@ -48,6 +50,7 @@ class Identity:
             "corpus": self.corpus,
             "constraints": list(self.constraints),
             "halving": list(self.halving),
+            "checkpoint": self.checkpoint,
             "parameters": json.loads(json.dumps(self.parameters)),
         }
 
@@ -115,6 +118,8 @@ def _differences(study: optuna.Study, known: Mapping[str, Any], own: Mapping[str
         yield f"was made with other settings ({_changed(known, own)}); use those, or {ANOTHER}"
     if known.get("corpus", own["corpus"]) != own["corpus"]:
         yield f"was made on another corpus (digest {known['corpus']}, now {own['corpus']}); {ANOTHER}"
+    if known.get("checkpoint", "" if "digest" in known else own["checkpoint"]) != own["checkpoint"]:
+        yield f"was made with another --checkpoint, or none, or one with it: use the same, or {ANOTHER}"
     if known.get("constraints", own["constraints"]) != own["constraints"]:
         was, now = (", ".join(one) or "none" for one in (known["constraints"], own["constraints"]))
         yield f"was made with other constraints ({was}; now {now}): use those, or {ANOTHER}"

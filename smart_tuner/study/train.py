@@ -23,7 +23,7 @@ from smart_tuner.study.record import (
 )
 from smart_tuner.study.results import Result
 from smart_tuner.study.store import Identity, open_study, remember, translated
-from smart_tuner.training import Trial
+from smart_tuner.training import FROM_SCRATCH, Start, Trial
 
 OBJECTIVE = "validation.loss"
 Mend = Callable[[str, Settings, int], Repair | None]
@@ -43,16 +43,21 @@ class TrainStudy:
         *,
         repair: Mend | None = None,
         folder: Path | None = None,
+        start: Start = FROM_SCRATCH,
     ) -> None:
         """Open or create the study. Without repair, a replicate follows a stop too; folder holds the trials' folders.
 
         Raises StorageError for a store that fails and a study made with other settings.
         """
         identity = Identity(
-            mode="train", objectives=((OBJECTIVE, "minimize"),), settings=settings, corpus=corpus_digest
+            mode="train",
+            objectives=((OBJECTIVE, "minimize"),),
+            settings=settings,
+            corpus=corpus_digest,
+            checkpoint=start.digest,
         )
         self.study = open_study(name, storage, identity)
-        self.settings, self.trials, self.repair, self.folder = settings, trials, repair, folder
+        self.settings, self.trials, self.repair, self.folder, self.start = settings, trials, repair, folder, start
         self._flying: dict[int, Record] = {}
         self._tries = Counter[int]()
         """By seed, how often this session has tried it again."""
@@ -92,7 +97,7 @@ class TrainStudy:
             number=frozen.number,
             origin=known["trial.origin"],
             settings=self._settings(frozen).replace(seed=known["seed"]),
-            start_from=self._best_of(known.get("roll_back.to")),
+            start_from=self._best_of(known.get("roll_back.to")) or self.start.file,
             note=known.get("note", ""),
         )
 

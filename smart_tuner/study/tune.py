@@ -18,7 +18,7 @@ from smart_tuner.study.record import READY, STAYS_OPEN, Record, is_ready, result
 from smart_tuner.study.results import Result
 from smart_tuner.study.samplers import MOST_INVALID, make_pruner, make_sampler, nothing_valid, quiet
 from smart_tuner.study.store import Identity, all_attributes, existing, open_study, remember, translated
-from smart_tuner.training import Trial
+from smart_tuner.training import FROM_SCRATCH, Start, Trial
 
 MOST_TOO_LARGE = 10
 """The same when all were out of memory: some spaces hold batches that this machine does not."""
@@ -43,6 +43,7 @@ class TuneStudy:
         *,
         slots: int = 1,
         deadline: float | None = None,
+        start: Start = FROM_SCRATCH,
     ) -> None:
         """Open or create the study; settings already have the space's budget, train_size is in utterances.
 
@@ -50,10 +51,10 @@ class TuneStudy:
         StorageError for a store that fails and a study made for something else, SettingsError for a sampler that
         cannot be used and a warm-up that leaves nothing to compare.
         """
-        self.space, self.settings = space, settings
+        self.space, self.settings, self.start = space, settings, start
         self.agenda = Agenda(space, settings, train_size, trials, slots, deadline)
         self.rungs = self.agenda.rungs
-        self.study = open_study(name, storage, identity(space, settings, corpus_digest, self.rungs))
+        self.study = open_study(name, storage, identity(space, settings, corpus_digest, self.rungs, start))
         if "space" not in self.study.user_attrs:
             self.study.set_user_attr("space", space.to_plain())
         self.study.sampler = make_sampler(space, settings.hparams.seed, len(self._trials()))
@@ -228,6 +229,7 @@ class TuneStudy:
             settings=settings,
             audited=known["audited"],
             marks=self.rungs,
+            start_from=self.start.file,
             note=known.get("note", ""),
         )
 
@@ -280,7 +282,9 @@ class TuneStudy:
             raise failure
 
 
-def identity(space: Space, settings: Settings, corpus: str, rungs: tuple[int, ...] = ()) -> Identity:
+def identity(
+    space: Space, settings: Settings, corpus: str, rungs: tuple[int, ...] = (), start: Start = FROM_SCRATCH
+) -> Identity:
     """What a search must keep to when it goes on. Ranges, the sampler and more may change."""
     return Identity(
         mode="tune",
@@ -292,6 +296,7 @@ def identity(space: Space, settings: Settings, corpus: str, rungs: tuple[int, ..
             one.name: {"type": one.type, "log": one.log, "choices": list(one.choices)} for one in space.parameters
         },
         halving=rungs if space.pruner.name in ("asha", "hyperband") else (),
+        checkpoint=start.digest,
     )
 
 

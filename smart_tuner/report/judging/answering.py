@@ -215,6 +215,7 @@ def commands(
         *training(evidence, commands, found, verdicts),
         *confirming(evidence, commands, found),
         *hearing(evidence, finalists, archive),
+        *speaking(evidence, finalists, commands),
         *continuing(evidence, commands, found),
     ]
     return tuple(one for one in known if one.command)
@@ -245,6 +246,19 @@ def hearing(evidence: Evidence, finalists: Finalists, archive: Archive) -> list[
         return []
     program = f"{machine.command('python3')} -m webbrowser {shlex.quote(file.resolve().as_uri())}"
     return [command(said("findings.command_hear", name=run.name), program)]
+
+
+SENTENCES = {"en": "It is me, and I can say something new.", "ru": "Это я, и я могу сказать что-то новое."}
+"""What a voice is asked to say, by language."""
+
+
+def speaking(evidence: Evidence, finalists: Finalists, commands: Commands) -> list[Command]:
+    """Let the best voice say something else, in its language."""
+    run = finalists.winner or finalists.best
+    if run is None or run.state != "complete" or evidence.mode not in ("train", "tune"):
+        return []
+    sentence = SENTENCES.get(run.tags.get("dataset.language", ""), SENTENCES["en"])
+    return [command(said("findings.command_speak", name=run.name), commands.hear(sentence))]
 
 
 def recording(run: Run, evidence: Evidence, archive: Archive) -> Path | None:

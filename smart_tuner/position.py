@@ -1,0 +1,128 @@
+"""Where a training is, as its checkpoint keeps it, and the decisions that follow from its numbers alone."""
+
+import math
+from dataclasses import dataclass, field
+
+from smart_tuner.errors import OutOfMemoryError, TrialStopped
+from smart_tuner.health.watch import Finding
+
+FORMED = 0.5
+"""alignment_score from which the attention has formed (docs/metrics.md)."""
+PLATEAU_PATIENCE, PLATEAU_GAIN = 5, 0.01
+"""A plateau: so many validations without such a gain of validation.loss."""
+OVERFLOW_WINDOW, OVERFLOW_SHARE = 200, 0.05
+"""fp16 is given up when more than this share of so many steps overflow; finding the loss scale costs a few."""
+
+
+@dataclass(kw_only=True)
+class Position:
+    """All that a training must know beside tensors to go on."""
+
+    iteration: int = 0
+    utterances: int = 0
+    epoch: int = 0
+    batch: int = 0
+    """Batches of this epoch that are done."""
+    validations: int = 0
+    validated_at: int = 0
+    """Iteration of the last validation."""
+    best_loss: float = math.inf
+    best_step: int = 0
+    seconds: float = 0.0
+    """Training time so far, earlier sessions included."""
+    parts: int = 1
+    """Parts in which a batch goes through the network: hparams.accumulation, or more after the GPU was full."""
+    skipped: int = 0
+    """Optimizer steps that were left out because a loss or gradient was not finite."""
+    skipped_at: list[int] = field(default_factory=list)
+    """Iterations of those in the last OVERFLOW_WINDOW."""
+    overflowed: bool = False
+    """fp16 was given up."""
+    formed: int = 0
+    """Regular validations in a row with a formed attention."""
+    plateau_loss: float = math.inf
+    """The validation.loss that the next must be below by PLATEAU_GAIN."""
+    plateau_waited: int = 0
+    """Regular validations since."""
+    plateaus: int = 0
+    """Plateaus so far: each lowers the rate of the plateau schedule."""
+    freeruns: int = 0
+    """Free-running evaluations."""
+    freerun_next: float = 0.0
+    """Share of the budget from which the next one is due."""
+
+    def add_validation(self, loss: float, score: float) -> None:
+        """What a regular validation changes; those at marks change nothing, for marks are the study's affair."""
+        self.formed = self.formed + 1 if score >= FORMED else 0
+        if loss < self.plateau_loss * (1 - PLATEAU_GAIN):
+            self.plateau_loss, self.plateau_waited = loss, 0
+            return
+        self.plateau_waited += 1
+        if self.plateau_waited == PLATEAU_PATIENCE:
+            self.plateau_waited, self.plateaus = 0, self.plateaus + 1
+
+    def freerun_is_due(self, used: float, score: float, count: int) -> bool:
+        """Whether the next of count evaluations is, with this share of the budget used; if so, it is counted.
+
+        They begin where the attention has formed and are spread evenly to the end, where one is due in any case.
+        """
+        early = score >= FORMED and self.freeruns < count - 1 and used >= self.freerun_next
+        if count == 0 or not (early or used >= 1):
+            return False
+        self.freeruns += 1
+        self.freerun_next = used + (1 - used) / max(1, count - self.freeruns)
+        return True
+
+    def take_smaller_parts(self, batch_size: int, problem: RuntimeError) -> None:
+        """Twice as many parts, after the GPU was full. Raises OutOfMemoryError when they are single utterances."""
+        if self.parts >= batch_size:
+            raise OutOfMemoryError(
+                f"The GPU has no memory left for a single utterance (hparams.batch_size {batch_size} in as many parts);"
+                f" leave the longest out, or make the network smaller. ({problem})"
+            ) from problem
+        self.parts = min(2 * self.parts, batch_size)
+
+    def skip_unless_finite(self, loss: float, norm: float, *, scaled: bool) -> None:
+        """Count a step that will not be taken, an fp16 overflow of a scaled loss; raise TrialStopped for any other."""
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
+        step = self.iteration + 1
+        self.skipped += 1
+        self.skipped_at = [one for one in self.skipped_at if one > step - OVERFLOW_WINDOW] + [step]
+        if math.isfinite(loss) and scaled:
+            return
+        what = "the training loss" if not math.isfinite(loss) else "the gradient norm"
+        sentence = f"Stopped at iteration {step}: {what} is not finite (loss {loss:g}, gradient norm {norm:g}); "
+        sentence += "no optimizer step was taken on it. A lower learning rate is the usual remedy."
+        raise self.not_finite(sentence, step, {"training.loss": loss, "grad.norm": norm})
+
+    def overflows(self) -> bool:
+        """Whether fp16 is to be given up."""
+        return len(self.skipped_at) > OVERFLOW_SHARE * OVERFLOW_WINDOW
+
+    def not_finite(self, sentence: str, step: int, observed: dict[str, float]) -> TrialStopped:
+        """The verdict on a value that is not finite."""
+        return TrialStopped(
+            sentence,
+            rule="non_finite",
+            step=step,
+            utterances=self.utterances,
+            observed=observed,
+            threshold="not finite",
+            window="at once",
+            series=tuple(observed),
+        )
+
+    def note(self, rule: str, what: str) -> Finding:
+        """What the training has changed by itself after this iteration."""
+        return Finding(
+            level="note",
+            rule=rule,
+            sentence=f"After iteration {self.iteration}: {what}.",
+            step=self.iteration,
+            utterances=self.utterances,
+            observed={},
+            limits={},
+            threshold="",
+            window="",
+        )

@@ -1,0 +1,221 @@
+"""English as it is read aloud: our own rules around the numbers in words of num2words."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from itertools import pairwise
+
+from num2words import num2words
+
+from smart_tuner.speech.english_words import (
+    ABBREVIATIONS,
+    COUNTED,
+    CURRENCIES,
+    ENDING,
+    LETTERS_NOT_WORD,
+    MONTHS,
+    REGNAL,
+    SCALES,
+    SIGNS,
+    UNITS,
+)
+
+LONGEST_NUMBER = 15
+"""Digits from which a number is read digit by digit."""
+NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
+MONTH = rf"({'|'.join(MONTHS)}|(?:{'|'.join(month[:3] for month in MONTHS if len(month) > 3)}|Sept)\.)"
+DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
+YEAR_WORDS = {
+    "in", "since", "of", "by", "from", "until", "till", "before", "after", "around", "circa", "year", "to", "between",
+    "about", "during",
+}  # fmt: skip
+"""Words before which any four digits are a year."""
+SINGULAR = {"was", "is", "has", "as", "its", "his", "this", "us", "yes", "thus"}
+"""Words in s that no number counts."""
+Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
+
+
+def cardinal(digits: str) -> str:
+    """1,234.5 in words."""
+    whole, _, parts = digits.replace(",", "").partition(".")
+    words = str(num2words(int(whole))).replace(",", "")
+    return f"{words} point {one_by_one(parts)}" if parts else words
+
+
+def ordinal(digits: str) -> str:
+    """1,000 as the one thousandth."""
+    return str(num2words(int(digits.replace(",", "")), to="ordinal"))
+
+
+def year(digits: str) -> str:
+    """1905 as nineteen oh five."""
+    return str(num2words(int(digits), to="year")).replace("oh-", "oh ")
+
+
+def one_by_one(digits: str) -> str:
+    """555 as five five five."""
+    return " ".join(cardinal(digit) for digit in digits)
+
+
+def plural(word: str) -> str:
+    """Nineteen eighty as nineteen eighties."""
+    return word[:-1] + "ies" if word.endswith("y") else word + ("es" if word.endswith("x") else "s")
+
+
+def _month(name: str) -> str:
+    return next(month for month in MONTHS if month.startswith(name[:3])).lower()
+
+
+def _date(found: re.Match[str]) -> str:
+    """May 5, 2024, and what follows it."""
+    after = f", {year(found[3])}" if found[3] else ""
+    return f"{_month(found[1])} {ordinal(found[2])}{after}"
+
+
+def _day_first(found: re.Match[str]) -> str:
+    the = "" if found[1] or " of " in found[0] else "the "
+    after = f" {year(found[4])}" if found[4] else ""
+    return f"{found[1] or ''}{the}{ordinal(found[2])} of {_month(found[3])}{after}"
+
+
+def _iso_date(found: re.Match[str]) -> str:
+    if not (1 <= int(found[2]) <= 12 and 1 <= int(found[3]) <= 31):
+        return found[0]
+    return f"{MONTHS[int(found[2]) - 1].lower()} {ordinal(found[3])}, {year(found[1])}"
+
+
+def _time(found: re.Match[str]) -> str:
+    hour, minutes, half = found[1], found[2], found[3]
+    if minutes == "00":
+        spoken = "" if half else " o'clock" if int(hour) <= 12 else " hundred"
+    else:
+        spoken = f" oh {cardinal(minutes[1])}" if minutes[0] == "0" else f" {cardinal(minutes)}"
+    return cardinal(hour) + spoken + (_half(found, 3) if half else "")
+
+
+def _half(found: re.Match[str], group: int) -> str:
+    return f" {found[group].lower()} m" + _full_stop(found)
+
+
+def _full_stop(found: re.Match[str]) -> str:
+    """The stop of an abbreviation that also ends the sentence."""
+    rest = found.string[found.end() :]
+    return "." if found[0].endswith(".") and re.match(r"[\"')]*(\s*$|\s+[\"'(]*[A-Z])", rest) else ""
+
+
+def _money(found: re.Match[str]) -> str:
+    one, many, small, smalls = CURRENCIES[found[1]]
+    amount, scale = found[2], found[3]
+    if scale:
+        return f"{cardinal(amount)} {SCALES[scale]} {many}"
+    whole, _, parts = amount.partition(".")
+    if len(parts) != 2:
+        return f"{cardinal(amount)} {one if amount == '1' else many}"
+    said = [f"{cardinal(whole)} {one if whole == '1' else many}"] if int(whole.replace(",", "")) else []
+    if int(parts):
+        said.append(f"{cardinal(parts)} {small if int(parts) == 1 else smalls}")
+    return " and ".join(said) or f"zero {many}"
+
+
+def _unit(found: re.Match[str]) -> str:
+    one, many = UNITS[found[2].rstrip(".")]
+    return f"{cardinal(found[1])} {one if found[1] == '1' else many}" + _full_stop(found)
+
+
+def _fraction(found: re.Match[str]) -> str:
+    whole, above, below = found[1], int(found[2]), int(found[3])
+    if not 0 < above < below:
+        return found[0]
+    part = {2: "half", 4: "quarter"}.get(below) or ordinal(str(below))
+    part = f"{'a' if whole and above == 1 else cardinal(str(above))} {part if above == 1 else plural(part)}"
+    return f"{cardinal(whole.strip())} and {part}" if whole else part
+
+
+def _decade(found: re.Match[str]) -> str:
+    return plural(year(found[1]) if len(found[1]) == 4 else cardinal(found[1]))
+
+
+def _four_digits(found: re.Match[str]) -> str:
+    """A year, unless it counts something."""
+    before, digits, after = (found[1] or "").lower(), found[2], (found[3] or "").lower()
+    counts = (after.endswith("s") and after not in SINGULAR and not after.endswith("ss")) or after in COUNTED
+    dated = before in YEAR_WORDS or 1100 <= int(digits) < 2100
+    said = year(digits) if dated and not counts else cardinal(digits)
+    if counts and digits.endswith("00") and digits[1] != "0":
+        said = f"{cardinal(digits[:2])} hundred"
+    return f"{found[1] or ''}{' ' if found[1] else ''}{said}"
+
+
+def _roman(found: re.Match[str]) -> str:
+    values = [{"I": 1, "V": 5, "X": 10, "L": 50}[letter] for letter in found[2]]
+    number = str(sum(-one if one < after else one for one, after in pairwise([*values, 0])))
+    if found[1] in COUNTED:
+        return f"{found[1]} {cardinal(number)}"
+    return f"{found[1]} the {ordinal(number)}" if len(values) > 1 or found[1] in REGNAL else found[0]
+
+
+def _capitals(found: re.Match[str]) -> str:
+    """Letter by letter, unless it can be spoken as a word."""
+    word = found[0]
+    return " ".join(word) if word in LETTERS_NOT_WORD or not re.search("[AEIOUY]", word) else word
+
+
+def _dotted(found: re.Match[str]) -> str:
+    return " ".join(found[0].replace(".", "")) + _full_stop(found)
+
+
+def _abbreviation(found: re.Match[str]) -> str:
+    short = found[0].lower()
+    return ABBREVIATIONS[short] + (_full_stop(found) if short in ENDING else "")
+
+
+RULES: list[Rule] = [
+    (re.compile("[¼-¾⅐-⅞]"), lambda found: " " + unicodedata.normalize("NFKC", found[0]).replace("⁄", "/")),
+    (re.compile(rf"\d{{{LONGEST_NUMBER + 1},}}"), lambda found: one_by_one(found[0])),
+    (re.compile(r"(?<![\d-])(?:\(?(\d{3})\)?[ -])?(\d{3})-(\d{4})(?![\d-])"),
+     lambda found: ", ".join(one_by_one(group) for group in found.groups() if group)),
+    # dates
+    (re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b"), _iso_date),
+    (re.compile(rf"\b{MONTH} {DAY}-{DAY}\b"),
+     lambda found: f"{_month(found[1])} {ordinal(found[2])} to {ordinal(found[3])}"),
+    (re.compile(rf"\b{MONTH} {DAY}\b(?![:\d])(?:,? (\d{{4}})\b)?"), _date),
+    (re.compile(rf"\b([Tt]he )?{DAY}(?: of)? {MONTH}(?:,? (\d{{4}})\b)?"), _day_first),
+    (re.compile(rf"\b{MONTH},? (\d{{4}})\b"), lambda found: f"{_month(found[1])} {year(found[2])}"),
+    # times
+    (re.compile(r"\b([01]?\d|2[0-3]):([0-5]\d)(?:\s?([AaPp])\.?[Mm]\b\.?)?(?![:\d])"), _time),
+    (re.compile(r"\b(1[0-2]|[1-9])\s?([AaPp])\.?[Mm]\b\.?"), lambda found: cardinal(found[1]) + _half(found, 2)),
+    # money, percent, units
+    (re.compile(rf"([$£€¥])\s?({NUMBER})(?:\s?({'|'.join(SCALES)})\b)?"), _money),
+    (re.compile(rf"({NUMBER})\s?¢"), lambda found: f"{cardinal(found[1])} cent{'' if found[1] == '1' else 's'}"),
+    (re.compile(rf"(?<![\w.,])({NUMBER})\s?((?:ft|in|oz|lbs?|sec|min|hrs?)\.|"
+                rf"{'|'.join(re.escape(unit) for unit in UNITS if unit != 'in')})(?![\w/])"), _unit),
+    # years, decades, ranges, fractions
+    (re.compile(r"(?<![\w.])'?(\d0|\d{3}0)'?s\b"), _decade),
+    (re.compile(r"\b(1[1-9]\d\d|20\d\d)-(1[1-9]\d\d|20\d\d)\b"), lambda found: f"{year(found[1])} to {year(found[2])}"),
+    (re.compile(r"(?<![\w-])(\d+)-(\d+)(?![\w-])"), r"\1 to \2"),
+    (re.compile(r"(?<![\d/])(\d+ )?(\d{1,2})/(\d{1,2})(?![\d/])"), _fraction),
+    (re.compile(r"(?<![\w.)])-(?=\d)"), "minus "),
+    # numbers
+    (re.compile(r"\bNo\. ?(?=\d)|#(?=\d)"), "number "),
+    (re.compile(r"(\d{1,3}(?:,\d{3})+|\d{1,12})(?:st|nd|rd|th)\b", re.IGNORECASE), lambda found: ordinal(found[1])),
+    (re.compile(r"(?:\b([A-Za-z]+) )?(?<![\d.,])\b(\d{4})\b(?![.,]\d)(?= ([a-z]+)|)"), _four_digits),
+    (re.compile(NUMBER), lambda found: cardinal(found[0])),
+    # letters
+    (re.compile(r"\b([A-Z][a-z]+) ([IVXL]+)\b(?!')"), _roman),
+    (re.compile(r"(?<![\w.])([A-HJ-Z])\.(?= (?:[A-Z]\.|[A-Z][a-z]))"), r"\1"),
+    (re.compile(r"\b(?:[A-Z]\.){2,}|\bPh\.D\."), _dotted),
+    (re.compile(r"(?<=[A-Z][a-z]{2} )St\.|(?<=[a-z] )St\.(?= [a-z]|$)"), "street"),
+    (re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, ABBREVIATIONS))})(?!\w)", re.IGNORECASE), _abbreviation),
+    (re.compile(r"\b[A-Z]{2,5}\b"), _capitals),
+]  # fmt: skip
+"""In this order: a rule sees what those before it left."""
+
+
+def read_aloud(text: str) -> str:
+    """A text in plain typography (normalise brings it there) as it is read; letter case is not kept."""
+    text = text.lower() if text.isupper() else text  # capitals say nothing where all is capitals
+    for pattern, replacement in RULES:
+        text = pattern.sub(replacement, text)
+    for sign, word in SIGNS.items():
+        text = re.sub(rf"{re.escape(sign)}(?=[.,:;!?)])", f" {word}", text).replace(sign, f" {word} ")
+    return text.lower()

@@ -1,0 +1,61 @@
+"""What English abbreviations, units, currencies and signs stand for, and which words numbers follow."""
+
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+ABBREVIATIONS = {
+    "mr.": "mister", "mrs.": "missus", "ms.": "miss", "dr.": "doctor", "st.": "saint", "prof.": "professor",
+    "jr.": "junior", "sr.": "senior", "gen.": "general", "col.": "colonel", "capt.": "captain", "lt.": "lieutenant",
+    "sgt.": "sergeant", "maj.": "major", "gov.": "governor", "sen.": "senator",
+    "pres.": "president", "rev.": "reverend", "hon.": "honorable", "co.": "company", "ltd.": "limited",
+    "inc.": "incorporated", "corp.": "corporation", "dept.": "department", "ave.": "avenue", "blvd.": "boulevard",
+    "rd.": "road", "mt.": "mount", "ft.": "fort", "etc.": "et cetera", "vs.": "versus", "e.g.": "for example",
+    "i.e.": "that is", "approx.": "approximately", "vol.": "volume",
+    "jan.": "january", "feb.": "february", "aug.": "august", "sept.": "september", "oct.": "october",
+    "nov.": "november", "dec.": "december",
+}  # fmt: skip
+ENDING = {
+    "jr.", "sr.", "co.", "ltd.", "inc.", "corp.", "dept.", "ave.", "blvd.", "rd.", "etc.", "jan.", "feb.", "aug.",
+    "sept.", "oct.", "nov.", "dec.",
+}  # fmt: skip
+"""Those whose full stop may be the sentence's too."""
+SIGNS = {"%": "percent", "&": "and", "+": "plus", "=": "equals", "@": "at", "№": "number", "°": "degrees"}
+CURRENCIES = {
+    "$": ("dollar", "dollars", "cent", "cents"),
+    "£": ("pound", "pounds", "penny", "pence"),
+    "€": ("euro", "euros", "cent", "cents"),
+    "¥": ("yen", "yen", "sen", "sen"),
+}
+"""One, many, and of the hundredth part."""
+SCALES = {
+    "thousand": "thousand", "million": "million", "billion": "billion", "trillion": "trillion", "k": "thousand",
+    "m": "million", "bn": "billion",
+}  # fmt: skip
+UNITS = {
+    "km/h": ("kilometer per hour", "kilometers per hour"), "mph": ("mile per hour", "miles per hour"),
+    "kg": ("kilogram", "kilograms"), "mg": ("milligram", "milligrams"), "g": ("gram", "grams"),
+    "km": ("kilometer", "kilometers"), "cm": ("centimeter", "centimeters"), "mm": ("millimeter", "millimeters"),
+    "m": ("meter", "meters"), "ml": ("milliliter", "milliliters"), "ft": ("foot", "feet"), "in": ("inch", "inches"),
+    "oz": ("ounce", "ounces"), "lbs": ("pound", "pounds"), "lb": ("pound", "pounds"), "sec": ("second", "seconds"),
+    "min": ("minute", "minutes"), "hrs": ("hour", "hours"), "hr": ("hour", "hours"), "kHz": ("kilohertz", "kilohertz"),
+    "MHz": ("megahertz", "megahertz"), "Hz": ("hertz", "hertz"), "MB": ("megabyte", "megabytes"),
+    "GB": ("gigabyte", "gigabytes"), "°C": ("degree celsius", "degrees celsius"),
+    "°F": ("degree fahrenheit", "degrees fahrenheit"), "°": ("degree", "degrees"),
+}  # fmt: skip
+"""One and many."""
+COUNTED = {
+    "Chapter", "Part", "Book", "Volume", "Act", "Scene", "Section", "War", "Phase", "Type", "Class", "Article",
+    "Figure", "Table", "people", "men", "women", "children", "feet",
+}  # fmt: skip
+"""Words that a plain number goes with: before it (Chapter IV) or after it (1500 people)."""
+REGNAL = {
+    "Alexander", "Catherine", "Charles", "Edward", "Elizabeth", "Francis", "Frederick", "George", "Henry", "James",
+    "John", "Louis", "Mary", "Napoleon", "Nicholas", "Paul", "Peter", "Philip", "Pius", "Richard", "William",
+}  # fmt: skip
+"""Names after which a single I, V or X is a number."""
+LETTERS_NOT_WORD = {
+    "AI", "CEO", "CIA", "CIO", "DIY", "EU", "FAQ", "FBI", "GDP", "IBM", "ID", "IOU", "IQ", "NYC", "OK", "UAE", "UFO",
+    "UK", "UN", "US", "USA", "USB", "USSR", "VIP", "AD", "AM", "BCE", "CE",
+}  # fmt: skip
+"""Capitals that are spelled though they hold a vowel."""
