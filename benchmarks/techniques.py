@@ -83,8 +83,9 @@ def train(name: str, seed: int, source: str, budget: str, output: Path) -> dict[
     examples, recogniser = prepared(source, own, output)
     symbols, device = examples.corpus.symbols.symbols, torch.device("cpu")
     freerun = FreeRunning(examples.validation, symbols, own, recognition.Recogniser.load(recogniser))
+    folder = output / "trials" / f"{examples.corpus.name}-{name}-{seed}"
     trainer = Trainer(
-        own, examples.train, examples.validation, symbols, examples.mean_mel, device, output / "trials", freerun=freerun
+        own, examples.train, examples.validation, symbols, examples.mean_mel, device, folder, freerun=freerun
     )
     seconds, durations, validations, stopped = 0.0, [], [], ""
     try:

@@ -136,7 +136,8 @@ def mel_cepstral_distortion(one_MF: Mel, other_MF: Mel) -> float:
     is the root mean square, over bins, of the difference in dB of the two spectra without their levels, smoothed.
     """
     one_FK, other_GK = cepstra(one_MF), cepstra(other_MF)
-    squared_FG = np.square(one_FK[:, None] - other_GK).sum(axis=2)
+    norms_FG = np.square(one_FK).sum(axis=1)[:, None] + np.square(other_GK).sum(axis=1)
+    squared_FG = np.maximum(norms_FG - 2 * one_FK @ other_GK.T, 0.0)  # rounding may go below; (F, G, K) would be large
     return warped_mean(10 / math.log(10) * np.sqrt(2 * squared_FG))
 
 

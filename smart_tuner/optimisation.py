@@ -89,18 +89,20 @@ def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextMan
 class WeightMean:
     """Exponential running mean of a network's weights (Polyak and Juditsky, 1992): what is validated and exported.
 
-    The decay of iteration i is at most (1 + i) / (10 + i), so that the first weights are soon forgotten. With decay 0
-    there is no mean, and the weights themselves are used.
+    The decay of iteration i is at most (1 + i) / (10 + i), so that the first weights are soon forgotten. The statistics
+    of batch normalisation are averaged with the weights, or they would belong to another network. With decay 0 there
+    is no mean, and the weights themselves are used.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self._weights = dict(model.named_parameters()) if decay else {}
+        kept = model.state_dict(keep_vars=True) if decay else {}
+        self._weights: dict[str, Tensor] = {name: one for name, one in kept.items() if one.is_floating_point()}
         self.decay = decay
         self.mean: dict[str, Tensor] = {}
         self.begin(self._weights)
 
-    def begin(self, weights: dict[str, Tensor] | dict[str, nn.Parameter]) -> None:
-        """Start from a mean, by parameter."""
+    def begin(self, weights: dict[str, Tensor]) -> None:
+        """Start from a mean, by parameter and statistic."""
         self.mean = {name: weights[name].detach().to(own.device, copy=True) for name, own in self._weights.items()}
 
     def begin_again(self) -> None:

@@ -54,12 +54,14 @@ class Position:
     def add_validation(self, loss: float, score: float) -> None:
         """What a regular validation changes; those at marks change nothing, for marks are the study's affair."""
         self.formed = self.formed + 1 if score >= FORMED else 0
-        if loss < self.plateau_loss * (1 - PLATEAU_GAIN):
+        if not self.formed:  # before the attention the loss hardly falls, whatever the rate is
+            self.plateau_loss, self.plateau_waited = min(loss, self.plateau_loss), 0
+        elif loss < self.plateau_loss * (1 - PLATEAU_GAIN):
             self.plateau_loss, self.plateau_waited = loss, 0
-            return
-        self.plateau_waited += 1
-        if self.plateau_waited == PLATEAU_PATIENCE:
-            self.plateau_waited, self.plateaus = 0, self.plateaus + 1
+        else:
+            self.plateau_waited += 1
+            if self.plateau_waited == PLATEAU_PATIENCE:
+                self.plateau_waited, self.plateaus = 0, self.plateaus + 1
 
     def freerun_is_due(self, used: float, score: float, count: int) -> bool:
         """Whether the next of count evaluations is, with this share of the budget used; if so, it is counted.

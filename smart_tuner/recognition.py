@@ -170,7 +170,7 @@ def prepare(examples: "Examples", settings: Settings, folder: Path, report: Repo
     file = file_of(folder, examples.digest, settings, symbols)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        with FileLock(file.with_suffix(".lock")):
             if not file.exists():
                 training = RecogniserTraining(examples.train, Alphabet(symbols), settings.speech.n_mel_channels, device)
                 found = training.run(settings.tracking.recogniser_minutes * 60, report)

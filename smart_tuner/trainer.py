@@ -256,6 +256,7 @@ class Trainer:
         r = reduction.at(hparams.reduction_factor, hparams.reduction_schedule, self.position.utterances)
         if r != before:
             self._use_reduction_factor(r)
+            self.position.plateau_loss, self.position.plateau_waited = math.inf, 0  # the loss means something else now
             what = f"a decoder step predicts {r} mel frames from here on, {before} before"
             self.notes.append(self.position.note("reduction_factor", what))
 

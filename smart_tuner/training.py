@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from smart_tuner import checkpoint
-from smart_tuner.errors import Interrupted, StorageError, TrialStopped
+from smart_tuner.errors import CheckpointError, Interrupted, SettingsError, StorageError, TrialStopped
 from smart_tuner.freerun import FreeRunning
 from smart_tuner.health.watch import Finding, Watch
 from smart_tuner.journal import Entry, Journal
@@ -200,7 +200,10 @@ def prepared(trial: Trial, examples: Examples, device: torch.device, folder: Pat
     if (folder / checkpoint.LAST).exists():
         trainer.restore()
     elif trial.start_from is not None:
-        trainer.start_from(trial.start_from)
+        try:
+            trainer.start_from(trial.start_from)
+        except CheckpointError as problem:  # no outage: another try would end the same
+            raise SettingsError(str(problem)) from problem
     return trainer
 
 

@@ -38,6 +38,7 @@ PROBED_SYMBOLS = 64
 def run(request: Request, console: Console) -> int:
     """Search until the study holds the trials asked for, then confirm. The exit code; raises UserError and Fault."""
     space = load_space(request)
+    refuse_other_shapes(request, space)
     settings = searched_settings(request, space)
     for warning in linter.warnings(space, settings, request.trials):
         console.say("Warning", warning, "yellow")
@@ -82,6 +83,16 @@ def run(request: Request, console: Console) -> int:
         finally:
             opened.parent.reconcile(study.statuses())
         return conclude(opened, study, space)
+
+
+def refuse_other_shapes(request: Request, space: Space) -> None:
+    """Raise SettingsError for a checkpoint and a space over what gives its layers other shapes."""
+    for name in space.by_name if request.checkpoint else ():
+        if name == "hparams.reduction_factor" or name.startswith("model."):
+            raise SettingsError(
+                f"--checkpoint holds layers of one shape, and {space.file} searches over {name}, which gives them "
+                "others: leave it out of the space, or start without --checkpoint."
+            )
 
 
 def places_of(request: Request, space: Space) -> list[Slot]:

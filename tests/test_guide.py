@@ -61,6 +61,10 @@ def level(metric: str, points: Points, **params: str) -> str | None:
         ("gate_std", 0.3, "watch"),
         ("gate_std", 0.1, "watch"),
         ("gate_std", 0.1 - A_BIT, "sick"),
+        ("freerun.failure_rate", 0.05, "good"),
+        ("freerun.failure_rate", 0.05 + A_BIT, "watch"),
+        ("freerun.failure_rate", 0.2, "watch"),
+        ("freerun.failure_rate", 0.2 + A_BIT, "sick"),
     ],
 )
 def test_a_validation_metric_is_held_against_the_guides_thresholds(metric: str, value: float, expected: str) -> None:
@@ -86,6 +90,12 @@ def test_a_sharp_attention_is_good_only_where_it_follows_the_text(
 ) -> None:
     others = {} if score is None else {"alignment_score": score}
     assert measured(attention_focus=focus, **others)["attention_focus"].level == expected
+
+
+@pytest.mark.parametrize(("cer", "expected"), [(0.4, "good"), (0.4 + A_BIT, "watch"), (1.0, "watch")])
+def test_a_free_voice_is_understood_nearly_as_well_as_recordings(cer: float, expected: str) -> None:
+    found = measured(**{"freerun.cer": cer, "freerun.cer_recorded": 0.3})
+    assert found["freerun.cer"].level == expected
 
 
 def test_an_attention_that_is_sharp_and_does_not_move_is_stuck() -> None:

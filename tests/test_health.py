@@ -297,6 +297,29 @@ def test_slower_iterations_are_warned_of_and_blamed_on_the_machine() -> None:
     assert "machine" in slow.sentence
 
 
+SCHEDULE = "2@3200"
+"""From iteration 201 on."""
+
+
+@pytest.mark.parametrize(
+    "curves",
+    [
+        {"duration": lambda step: 0.5 if step <= 200 else 1.5},
+        {"training.loss": jump(30, at=200), "grad.norm": lambda step: 2},
+        {"validation.loss": lambda step: 6 - step / 100 if step <= 200 else 4.6 - (step - 200) / 1500},
+        {"validation.alignment_score": lambda step: 0.98 if step <= 200 else 0.6},
+    ],
+)
+def test_what_a_smaller_r_changes_is_no_symptom(curves: dict[str, Curve]) -> None:
+    assert [one.rule for one in findings(curves) if one.level != "note"]
+    assert [one.rule for one in findings(curves, reduction_schedule=SCHEDULE) if one.level != "note"] == []
+
+
+def test_a_training_is_judged_after_a_change_of_r_too() -> None:
+    curves = SICK["attention_collapsed"][0] | {"validation.alignment_score": lambda step: 0.6 if step > 300 else 0.98}
+    assert stops(curves, reduction_schedule=SCHEDULE) == [("attention_collapsed", 350)]
+
+
 def test_the_usual_pace_is_that_of_full_windows() -> None:
     watch, curve = Watch(DEMO.health, DEMO.hparams), {"duration": lambda step: 0.5 if step <= 31 else 5}
     said = [one.rule for progress in told(curve, 60, every=15) for one in watch.judge(progress)]

@@ -10,6 +10,9 @@ from smart_tuner.report.catalogue import MISSING, said
 from smart_tuner.report.evidence import Run
 from smart_tuner.report.view import Advice, Level, Verdict
 
+ALONE = (
+    "The GPU has no memory left for a single utterance (hparams.batch_size 32 in as many parts); leave the longest out."
+)
 FULL = "The GPU has no memory left at hparams.batch_size 32; try half of it. (out of memory)"
 SCORE = "validation.alignment_score"
 
@@ -43,6 +46,10 @@ def test_settings_whose_own_batch_is_left_out_get_one_that_is_not() -> None:
     large = "hparams: {batch_size: 32}"
     full = case([sized(0, 16)], runs=[failed(1, FULL, 32)], space=space({BATCH: BATCHES}), settings=large)
     assert spoken(mending.memory(full)).command.endswith("--warm-start mine --set hparams.batch_size=16")
+
+
+def test_no_smaller_batch_is_advised_when_a_single_utterance_does_not_fit() -> None:
+    assert mending.memory(case([], runs=[failed(0, ALONE, 32)], settings=SIXTEEN)) is None
 
 
 @pytest.mark.parametrize(("smallest", "size"), [(16, 8), (8, 4)])

@@ -107,6 +107,16 @@ def test_the_mean_is_in_use_for_a_while_and_the_weights_come_back() -> None:
     assert model.weight.data_ptr() == place
 
 
+def test_the_statistics_of_batch_normalisation_are_averaged_too() -> None:
+    model = nn.Sequential(nn.BatchNorm1d(2))
+    averaged = WeightMean(model, 0.7)
+    model[0].running_mean.fill_(1.0)
+    averaged.follow(1)
+    with averaged.in_use():
+        assert model[0].running_mean.tolist() == pytest.approx([1 - 2 / 11] * 2)
+    assert model[0].running_mean.tolist() == [1.0, 1.0]
+
+
 def test_without_decay_there_is_no_mean() -> None:
     model = nn.Linear(3, 2)
     averaged = WeightMean(model, 0.0)

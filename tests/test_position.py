@@ -8,11 +8,11 @@ from smart_tuner.errors import OutOfMemoryError, TrialStopped
 from smart_tuner.position import OVERFLOW_SHARE, OVERFLOW_WINDOW, PLATEAU_PATIENCE, Position
 
 
-def plateaus(losses: list[float]) -> list[int]:
+def plateaus(losses: list[float], score: float = 0.6) -> list[int]:
     """Plateaus counted after each loss."""
     position, counted = Position(), []
     for loss in losses:
-        position.add_validation(loss, 0.0)
+        position.add_validation(loss, score)
         counted.append(position.plateaus)
     return counted
 
@@ -26,6 +26,10 @@ def test_five_validations_without_a_gain_of_a_hundredth_are_a_plateau() -> None:
 
 def test_a_gain_begins_the_wait_anew() -> None:
     assert plateaus([1.0, 1.0, 1.0, 1.0, 1.0, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]) == [0] * 10 + [1]
+
+
+def test_there_is_no_plateau_before_the_attention() -> None:
+    assert plateaus([1.0] * 50, score=0.28)[-1] == 0
 
 
 def test_an_attention_that_falls_apart_ends_the_row() -> None:

@@ -25,7 +25,7 @@ from smart_tuner.settings import Settings
 from smart_tuner.study.loop import run
 from smart_tuner.study.results import Result, State, summarise
 from smart_tuner.study.train import Mend, TrainStudy
-from smart_tuner.training import Trial
+from smart_tuner.training import Start, Trial
 from tests import small
 from tests.scripted import Executor, Killed, memory, training, validation
 
@@ -212,6 +212,23 @@ def test_a_roll_back_without_a_checkpoint_starts_afresh(open_study: Open) -> Non
     executor = Executor([SICK], [SICK], HEALTHY)
     list(run(open_study(3, lower_rate), executor))
     assert executor.trials[2].start_from is None
+
+
+def test_all_trials_start_from_the_studys_checkpoint_and_keep_its_layers(url: str, tmp_path: Path) -> None:
+    own = small.settings()
+    start = Start(file=tmp_path / "voice.pt", digest="d1")
+
+    def larger_steps(rule: str, settings: Settings, attempt: int) -> Repair | None:
+        changes = [{"reduction_factor": 2}, {"learning_rate": 1e-4}]
+        return Repair(settings=settings.replace(**changes[attempt - 1]), change="", roll_back=False)
+
+    executor = Executor([SICK], HEALTHY)
+    list(run(TrainStudy("warm", url, own, "c", 2, repair=larger_steps, start=start), executor))
+    assert [trial.start_from for trial in executor.trials] == [start.file] * 2
+    repaired = executor.trials[1].settings.hparams
+    assert (repaired.learning_rate, repaired.reduction_factor) == (1e-4, own.hparams.reduction_factor)
+    with pytest.raises(StorageError, match="another --checkpoint, or none"):
+        TrainStudy("warm", url, own, "c", 2)
 
 
 def test_an_interrupted_repair_goes_on_with_its_changes(open_study: Open) -> None:

@@ -66,7 +66,10 @@ def test_every_hyperparameter_is_here() -> None:
 @pytest.mark.parametrize("name", OTHER)
 def test_another_value_changes_the_training(name: str, tmp_path: Path) -> None:
     base, value = OTHER[name]
-    assert told(tmp_path, **base, **{name: value}) != told(tmp_path, **base)
+    other, own = told(tmp_path, **base, **{name: value}), told(tmp_path, **base)
+    for one in other:
+        one["metrics"].pop("training.parts", None)  # says the setting again
+    assert other != own
 
 
 @pytest.mark.parametrize("kind", ["location", "dynamic", "forward"])

@@ -5,6 +5,7 @@ import statistics
 from collections import deque
 from dataclasses import dataclass, field
 
+from smart_tuner import reduction
 from smart_tuner.limits import Health
 from smart_tuner.progress import Progress
 from smart_tuner.settings import Hparams
@@ -49,11 +50,19 @@ class History:
     """The windows' medians at each validation."""
     rate: float = 0.0
     """Learning rate of the last iteration."""
+    r: int = field(init=False)
+    """Mel frames that a decoder step predicts."""
+    earlier: list[Progress] = field(default_factory=list)
+    """Validations with larger r: losses and scores before a change do not compare with those after it."""
 
     def __post_init__(self) -> None:
+        self._begin(self.hparams.reduction_factor)
+
+    def _begin(self, r: int) -> None:
         names = (LOSS, NORM, GUIDE, GATE_LOSS, DURATION)
         self.windows = {name: Window(self.health.training_window) for name in names}
         self.medians = {name: [] for name in names}
+        self.earlier, self.validations, self.r = [*self.earlier, *self.validations], [], r
 
     def add(self, progress: Progress) -> None:
         """Take the next Progress."""
@@ -62,6 +71,10 @@ class History:
             for name, window in self.windows.items():
                 self.medians[name].append(window.median)
             return
+        hparams, before = self.hparams, max(0, progress.utterances - self.hparams.batch_size)
+        r = reduction.at(hparams.reduction_factor, hparams.reduction_schedule, before)
+        if r != self.r:
+            self._begin(r)
         self.rate = progress.metrics.get("learning.rate", self.rate)
         for name, window in self.windows.items():
             if name in progress.metrics:  # a value that is not finite is left out
@@ -78,4 +91,5 @@ class History:
 
     def reached(self, score: float) -> float:
         """Utterances at the first validation whose alignment_score was this high; NEVER when none was."""
-        return min((one.utterances for one in self.validations if one.metrics.get(SCORE, 0.0) >= score), default=NEVER)
+        told = [*self.earlier, *self.validations]
+        return min((one.utterances for one in told if one.metrics.get(SCORE, 0.0) >= score), default=NEVER)

@@ -19,7 +19,9 @@ MUTE_AT = ("validation.alignment_score", "validation.attention_coverage")
 EFFECT = {
     "hparams.guide_weight": ("hparams.use_guided_attn", (True,)),
     "hparams.guide_sigma": ("hparams.use_guided_attn", (True,)),
-    "hparams.final_learning_rate": ("hparams.schedule", ("exponential", "cosine")),
+    "hparams.final_learning_rate": ("hparams.schedule", ("step", "exponential", "cosine", "plateau")),
+    "hparams.max_gaf": ("hparams.use_mmi", (True,)),
+    "hparams.guide_anneal": ("hparams.use_guided_attn", (True,)),
 }
 """Settings that do something only while another one has one of these values."""
 

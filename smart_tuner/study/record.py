@@ -67,7 +67,7 @@ class Record:
     def known(self, event: Progress | Finding) -> bool:
         """Whether an earlier session told this; a trial that goes on tells its past again."""
         training = isinstance(event, Progress) and event.kind == "training"
-        return event.step <= (self.before.trained if training else self.before.validated)
+        return 0 < event.step <= (self.before.trained if training else self.before.validated)
 
     def trained(self, progress: Progress) -> None:
         """Take an iteration."""

@@ -192,7 +192,15 @@ class TrainStudy:
         last = finished[-1]
         rule = last.user_attrs["stop.rule"]
         attempt = sum(trial.user_attrs.get("stop.rule") == rule for trial in finished)
-        return repair(rule, self._settings(last), attempt)
+        found = repair(rule, self._settings(last), attempt)
+        while found is not None and not self._fits_start(found.settings):
+            attempt += 1
+            found = repair(rule, self._settings(last), attempt)
+        return found
+
+    def _fits_start(self, settings: Settings) -> bool:
+        """Whether the checkpoint that the study starts from has the layers that these settings ask for."""
+        return self.start.file is None or settings.hparams.reduction_factor == self.settings.hparams.reduction_factor
 
     def _settings(self, trial: FrozenTrial) -> Settings:
         return changed(self.settings, trial.user_attrs.get("values", {}))

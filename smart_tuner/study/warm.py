@@ -13,7 +13,7 @@ from smart_tuner.space.space import Category, Parameter, Space
 from smart_tuner.study.agenda import TAKEN_OVER, is_own
 from smart_tuner.study.record import FINISHED, READY
 
-MUST_AGREE = ("objective", "corpus", "budget")
+MUST_AGREE = ("objective", "corpus", "budget", "checkpoint")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,10 @@ def require_comparable(mine: Mapping[str, Any], other: optuna.Study) -> None:
     """Raise StorageError when a study differs from one with these attributes in what makes trials comparable."""
     theirs = other.user_attrs
     for key in MUST_AGREE:
-        if mine[key] != theirs.get(key):
+        if mine.get(key, "") != theirs.get(key, ""):
+            was, now = theirs.get(key) or "none", mine.get(key) or "none"
             raise StorageError(
-                f"Study {other.study_name!r} has another {key} ({theirs.get(key)}; here {mine[key]}), so its trials "
+                f"Study {other.study_name!r} has another {key} ({was}; here {now}), so its trials "
                 f"cannot be taken over; a warm start needs the same {', '.join(MUST_AGREE)}."
             )
 

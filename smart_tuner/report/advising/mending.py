@@ -47,7 +47,7 @@ LOOSENED = {
 def memory(case: Case) -> Advice | None:
     """Batch sizes for which the memory did not suffice, and that no trial got through with."""
     fits = [batch for run in case.evidence.runs if run.state == "complete" and (batch := size_of(run))]
-    full = [batch for run in case.failed if "no memory left" in fault_of(run) and (batch := size_of(run))]
+    full = [batch for run in case.failed if too_large(fault_of(run)) and (batch := size_of(run))]
     full = [size for size in full if size > max(fits, default=0)]
     if not full:
         return None
@@ -62,6 +62,11 @@ def memory(case: Case) -> Advice | None:
     room = span(parameter, low, max([size for size in fits if size >= low], default=max(low, smallest // 2)))
     what = said("advice.memory_range", range=room)
     return Advice(what=what, because=because, command=case.commands.further(case.aim))
+
+
+def too_large(fault: str) -> bool:
+    """Whether a batch did not fit; of a single utterance that does not, no smaller batch helps."""
+    return "no memory left" in fault and "single utterance" not in fault
 
 
 def smaller(case: Case, size: int, what: Said, because: Said) -> Advice:

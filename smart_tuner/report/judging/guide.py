@@ -22,6 +22,7 @@ from smart_tuner.report.evidence import Points, Run
 from smart_tuner.report.view import Level, Verdict
 
 COVERAGE, ATTEN = "validation.attention_coverage", "training.atten_loss"
+FAILURES, CER, CER_RECORDED = (f"validation.freerun.{name}" for name in ("failure_rate", "cer", "cer_recorded"))
 LOWEST_LOSS = "best.validation.loss"
 MOST_IN_WINDOW = 100
 """Points whose median is judged; of a shorter series a fifth of them."""
@@ -32,6 +33,9 @@ GOOD_SCORE, SICK_SCORE = 0.5, 0.3
 SHARP = 0.8
 GOOD_COVERAGE = 0.8
 GOOD_SPREAD, STUCK_SPREAD = 0.95, 0.05
+GOOD_FAILURES, SICK_FAILURES = 0.05, 0.2
+GOOD_CER = 0.1
+"""More wrong characters than on recordings, as a share; what a recogniser does not read, a person may still."""
 NEAR_HALF, NEVER_STOPS, ALWAYS_STOPS = 0.2, 0.1, 0.9
 """The guide says near 0.5; here that is 0.3 to 0.7."""
 GOOD_GATE_STD, FLAT_GATE_STD = 0.3, 0.1
@@ -147,6 +151,18 @@ def attention_coverage(measured: Mapping[str, float]) -> Judged:
     return above(measured[COVERAGE], GOOD_COVERAGE), said("guide.attention_coverage", good=GOOD_COVERAGE)
 
 
+def freerun_failures(measured: Mapping[str, float]) -> Judged:
+    """How many texts the voice fails on when it speaks freely."""
+    rate, rule = measured[FAILURES], said("guide.freerun_failures", good=GOOD_FAILURES, sick=SICK_FAILURES)
+    return "sick" if rate > SICK_FAILURES else "watch" if rate > GOOD_FAILURES else "good", rule
+
+
+def freerun_cer(measured: Mapping[str, float]) -> Judged:
+    """How much worse the free voice is understood than recordings are."""
+    limit = measured.get(CER_RECORDED, 0.0) + GOOD_CER
+    return "watch" if measured[CER] > limit else "good", said("guide.freerun_cer", good=round(limit, 3))
+
+
 def attention_spread(measured: Mapping[str, float]) -> Judged:
     """How much of the text the attention visits; sick when it is sharp and stays on one place."""
     stuck = measured[SPREAD] < STUCK_SPREAD and measured.get(FOCUS, 0.0) > SHARP
@@ -183,6 +199,8 @@ VALIDATION: dict[str, Callable[[Mapping[str, float]], Judged]] = {
     SPREAD: attention_spread,
     GATE_MEAN: gate_mean,
     GATE_STD: gate_std,
+    FAILURES: freerun_failures,
+    CER: freerun_cer,
 }
 
 # over the training
