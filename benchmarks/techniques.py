@@ -35,13 +35,14 @@ FIRST_SEED = 1234
 SCORE, COVERAGE = "validation.alignment_score", "validation.attention_coverage"
 FORMED = 0.5
 MMI, DROPPED, STYLE = "hparams.use_mmi=true", "hparams.drop_frame_rate=0.2", "hparams.use_gst=true"
+DYNAMIC = "hparams.attention_kind=dynamic"
 CASES: dict[str, tuple[str, ...]] = {
     "baseline": (),
     "mmi": (MMI,),
     "drop_frame": (DROPPED,),
     "mmi_drop_frame": (MMI, DROPPED),
     "gst_tpse": (STYLE,),
-    "dynamic": ("hparams.attention_kind=dynamic",),
+    "dynamic": (DYNAMIC,),
     "forward": ("hparams.attention_kind=forward",),
     "guide_anneal": ("hparams.guide_anneal=2",),
     "no_guide": ("hparams.use_guided_attn=false",),
@@ -52,6 +53,11 @@ CASES: dict[str, tuple[str, ...]] = {
     "ema": ("hparams.ema_decay=0.98",),
     "adamw": ("hparams.optimizer=adamw", "hparams.weight_decay=0.01"),
     "plateau": ("hparams.schedule=plateau",),
+    "dynamic_drop_frame": (DYNAMIC, "hparams.drop_frame_rate=0.1"),
+    "dynamic_mmi": (DYNAMIC, MMI),
+    "dynamic_gradual_r": (DYNAMIC, "hparams.reduction_schedule={r}"),
+    "dynamic_no_guide": (DYNAMIC, "hparams.use_guided_attn=false"),
+    "dynamic_ema": (DYNAMIC, "hparams.ema_decay=0.98"),
 }
 """By name, what differs from the demo preset; {r} is a schedule from r = 3 to 2 after 60 % of the budget."""
 

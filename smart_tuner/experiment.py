@@ -119,6 +119,8 @@ class Recording:
         self.failure: TrackingError | None = None
         """Why the store does not take any more; the journal keeps every metric."""
         self.told_to_stop = False
+        self.noted: dict[str, str] = {}
+        """Tags of what was found and stopped nothing."""
 
     def take(self, event: Event) -> Told | None:
         """Write an event; what the study has to know of it."""
@@ -158,7 +160,9 @@ class Recording:
 
     def _note(self, finding: Finding) -> None:
         if finding.level != "stop":
-            self.run.tags({f"health.{finding.level}.{finding.rule}": finding.sentence})
+            tag = f"health.{finding.level}.{finding.rule}"
+            self.noted[tag] = f"{self.noted.get(tag, '')} {finding.sentence}".strip()  # r may fall more than once
+            self.run.tags({tag: self.noted[tag]})
         elif self.trial.audited:
             self.run.tags({f"health.audit.{finding.rule}": finding.sentence})
         else:

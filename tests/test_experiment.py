@@ -463,6 +463,13 @@ def test_what_health_finds_is_a_tag_and_told(tmp_path: Path, level: str, audited
     assert {key: text for key, text in session.run.noted_tags.items() if "health" in key} == {name: "The loss jumped."}
 
 
+def test_what_is_found_twice_is_noted_twice(tmp_path: Path) -> None:
+    session = Session(tmp_path, workers=Tells((3, finding("note")), (3, finding("note")), (3, Ended(None))))
+    session.start()
+    session.follow()
+    assert session.run.noted_tags["health.note.loss_jump"] == "The loss jumped. The loss jumped."
+
+
 def test_a_rule_that_stops_a_trial_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "Watch", Sick)
     session = Session(tmp_path)

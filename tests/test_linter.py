@@ -14,7 +14,7 @@ from tests.spaces import ALL, BATCH, GUIDED, RATE, SETTINGS, WEIGHT, space
 
 SPACES = sorted((Path(__file__).parent.parent / "search_spaces").glob("*.yaml"))
 SPEAKS = 'constraints: {validation.alignment_score: ">= 0.5"}\n'
-DIMENSIONS = {"demo": 4, "first_study": 7, "optimizer": 7, "small_data": 9, "full": 25}
+DIMENSIONS = {"demo": 4, "first_study": 7, "optimizer": 7, "small_data": 10, "full": 25}
 
 
 def said(folder: Path, *lines: str, rest: str = "", trials: int = 1000, settings: Settings = SETTINGS) -> list[str]:
