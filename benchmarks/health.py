@@ -120,7 +120,8 @@ class Case:
     validation: Callable[[list[Example]], list[Example]] = as_it_is
 
     def settings(self) -> Settings:
-        return settings.load("demo", None, [f"hparams.{one}" for one in self.sets.split()])
+        sets = ["attention_kind=location", *self.sets.split()]  # the published one, which can stick and collapse
+        return settings.load("demo", None, [f"hparams.{one}" for one in sets])
 
 
 NO_DROPOUT = "encoder_dropout=0 prenet_dropout=0.1 postnet_dropout=0 attention_dropout=0 decoder_dropout=0"

@@ -52,7 +52,8 @@ def faults(
     seconds = steps * seconds_per_step
     found = {
         "skipped": passed_over(peaks_T, seconds_per_step) > PASSED_TOKENS
-        or (stopped and tokens - 1 - int(peaks_T.max()) > PASSED_TOKENS),
+        or (stopped and tokens - 1 - int(peaks_T.max()) > PASSED_TOKENS)
+        or (stopped and tokens - 1 > FASTEST_TOKENS_A_SECOND * seconds),  # the end takes no time
         "repeated": seconds_behind(peaks_T, seconds_per_step) >= FLICKER_SECONDS,
         "stalled": stays(peaks_T, rests_N, tokens, seconds_per_step),
         "never_stopped": not stopped,

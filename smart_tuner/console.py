@@ -1,5 +1,6 @@
 """What the terminal shows: sentences, a live display on a terminal, plain lines elsewhere. Only this imports rich."""
 
+import io
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,9 @@ class Console:
     def __init__(self) -> None:
         self.out = RichConsole(highlight=False, soft_wrap=True)
         self.err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        for stream in (self.out.file, self.err.file):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # letters that a terminal cannot show are no failure
 
     def say(self, about: str, text: str = "", style: str = "bold") -> None:
         """A line: what it is about, then what there is to say."""

@@ -225,6 +225,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "warmup_iterations": 20,
             "forward_sum_weight": 0.5,
             "reduction_factor": 3,
+            "attention_kind": "forward",
             "validation_freq": 25,
             "encoder_dropout": 0.1,
             "postnet_dropout": 0.1,
@@ -255,6 +256,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "gate_warmup": 0,
             "gate_validations": 3,
         },
+        "tracking": {"recogniser_minutes": 2.0},
     },
 }
 """Changes to the defaults: tacotron2 is the published model, demo a small one that learns within minutes on a CPU."""

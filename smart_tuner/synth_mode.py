@@ -20,7 +20,7 @@ from smart_tuner.speech import audio, vocoder
 from smart_tuner.speech.vocoder import Vocoder
 from smart_tuner.study import reading
 from smart_tuner.study.conclusions import best_trial, name
-from smart_tuner.synthesis import Said, Voice
+from smart_tuner.synthesis import Line, Said, Voice
 from smart_tuner.trainer import choose_device
 
 SENTENCES, RECOGNISERS = "sentences.jsonl", "recognisers"
@@ -59,7 +59,7 @@ class Asked:
 def run(asked: Asked, console: Console) -> int:
     """Say the texts. The exit code: 0 also when the attention failed on some, for that is what is told.
 
-    Raises UserError before anything is written.
+    Raises UserError: before anything is written, but for a vocoder that fails on speech, and a disk that is full.
     """
     texts, weights = wanted_texts(asked), style_weights(asked.style)
     file = checkpoint_of(asked)
@@ -68,7 +68,8 @@ def run(asked: Asked, console: Console) -> int:
     lines = voice.lines(texts)
     speak = vocoder.load(asked.vocoder, voice.settings.speech, voice.device)
     require_writable(asked.output)
-    announce(asked, file, voice, console)
+    announce(asked, file, voice, lines, console)
+    earlier = forget_earlier(asked.output)
     seed = SEED if asked.seed is None else asked.seed
     said = []
     try:
@@ -81,6 +82,7 @@ def run(asked: Asked, console: Console) -> int:
         console.error(f"Interrupted; what was said before is in {asked.output}.")
         return 130
     conclude(said, voice, file, asked, console)
+    remove_earlier(earlier, len(said))
     return 0
 
 
@@ -147,16 +149,42 @@ def style_of(asked: Asked, voice: Voice, weights: dict[int, float]) -> Tensor | 
     return voice.style_of_tokens(weights) if weights else None
 
 
-def announce(asked: Asked, file: Path, voice: Voice, console: Console) -> None:
-    """Who is about to speak, and how its mels become sound."""
+def announce(asked: Asked, file: Path, voice: Voice, lines: Sequence[Line], console: Console) -> None:
+    """Who is about to speak, how its mels become sound, and which texts are longer than any it has learnt from."""
     front_end = voice.front_end
     r = voice.model.reduction_factor
     about = f"{file}: iteration {voice.iteration}, r = {r}, {front_end.language}, {front_end.kind}, on {voice.device}"
     console.say("Voice", about)
     console.say("Vocoder", str(asked.vocoder) if asked.vocoder else "Griffin-Lim: to be understood, not to be enjoyed")
+    long = [f"{number:03d}" for number, line in enumerate(lines, start=1) if voice.is_longer_than_trained(line)]
+    if long:
+        trained = f"longer than any text it was trained on ({voice.longest} symbols): it may well fail there"
+        console.say("Length", f"{', '.join(long)}: {trained}", "yellow")
 
 
 # what was said
+
+
+def forget_earlier(folder: Path) -> list[Path]:
+    """Remove an earlier run's list, so that it stands beside no other sounds; which files it named. StorageError."""
+    file = folder / SENTENCES
+    try:
+        content = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+        file.unlink(missing_ok=True)
+    except OSError as problem:
+        raise StorageError(f"{file} cannot be replaced: {problem}.") from problem
+    return [folder / name for name in re.findall(r'^\{"file": "(\d{3,}\.wav)"', content, re.MULTILINE)]
+
+
+def remove_earlier(earlier: Sequence[Path], said: int) -> None:
+    """Remove an earlier run's sounds and plots beyond those that have just been replaced. Raises StorageError."""
+    for sound in earlier:
+        if int(sound.stem) > said:
+            try:
+                sound.unlink(missing_ok=True)
+                sound.with_suffix(".png").unlink(missing_ok=True)
+            except OSError as problem:
+                raise StorageError(f"{sound} of an earlier run cannot be removed: {problem}.") from problem
 
 
 def keep(said: Said, number: int, voice: Voice, speak: Vocoder, folder: Path) -> None:

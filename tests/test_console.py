@@ -1,6 +1,7 @@
 """The terminal shows sentences as they are, plain lines where there is no terminal, and errors on their own stream."""
 
 import io
+import sys
 
 import pytest
 from rich.console import Console as RichConsole
@@ -61,6 +62,15 @@ def test_no_character_of_a_sentence_is_changed(sentence: str, capsys: pytest.Cap
     shown = capsys.readouterr()
     assert shown.out == f"About      {sentence}\n{sentence}\n"
     assert shown.err == f"Error: {sentence}\n"
+
+
+def test_letters_that_the_terminal_cannot_show_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(shown, encoding="ascii", write_through=True))
+    Console().say("001", "á")
+    Console().error("я")
+    assert shown.getvalue() == b"001        \\xe1\nError: \\u044f\n"
 
 
 def test_a_long_sentence_stays_one_line(capsys: pytest.CaptureFixture[str]) -> None:

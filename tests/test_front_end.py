@@ -53,6 +53,26 @@ def test_phonemes_are_of_what_is_read_aloud() -> None:
     assert spelled("Dr. Lee has 2 cats", "en") == spelled("doctor lee has two cats", "en")
 
 
+@pytest.mark.parametrize(
+    ("written", "heard"),
+    [
+        ("at 7 a.m.", "æt sˈɛvən ˈeɪ ˈɛm."),
+        ("the CIA met", "ðə sˈiː ˈaɪ ˈeɪ mˈɛt"),
+        ("a B.A. here", "ɐ bˈiː ˈeɪ hˈɪɹ"),
+        ("a DVD", "ɐ dˈiː vˈiː dˈiː"),
+        ("it's a dog", "ɪts ɐ dˈɑːɡ"),
+    ],
+)
+def test_a_spelled_a_is_a_letter_and_no_article(written: str, heard: str) -> None:
+    assert spelled(written, "en") == heard
+
+
+def test_a_nasal_vowel_is_a_symbol() -> None:
+    read = spelled("a croissant", "en")
+    assert "\u0303" in read
+    assert not phonemes.table("en").unknown([read])
+
+
 @pytest.mark.parametrize("language", ["en", "ru"])
 def test_the_phoneme_table_can_write_the_demo_corpus(language: str) -> None:
     pytest.importorskip("espeakng_loader", reason="the extra phonemes is not installed")

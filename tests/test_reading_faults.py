@@ -83,6 +83,14 @@ def test_a_text_begun_late_or_ended_early_is_skipped() -> None:
     assert found([peak for peak in healthy() if peak <= TOKENS - 6]) == {"skipped"}
 
 
+def test_a_short_text_that_is_over_at_once_is_skipped() -> None:
+    letters, end = [0, 1, 2], 3
+    assert faults(reads(end, tokens=4), True, STEP) == ("skipped",)
+    assert faults(reads(*letters, end, tokens=4), True, STEP) == ()
+    assert faults(reads(0, tokens=2), True, STEP) == ()  # a single letter may be so short
+    assert faults(reads(end, tokens=4), False, STEP) == ("never_stopped",)
+
+
 def test_a_text_cut_by_the_limit_has_not_skipped_its_rest() -> None:
     assert found(healthy()[:40], stopped=False) == {"never_stopped"}
 

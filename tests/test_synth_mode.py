@@ -70,6 +70,42 @@ def test_each_line_of_a_file_is_an_utterance(folder: Path) -> None:
     assert (spoken / "002.wav").exists()
 
 
+def test_texts_longer_than_any_in_training_are_told_before_they_are_said(folder: Path) -> None:
+    voice(folder / "brief.pt", longest_text=5)
+    texts = ("--text", "bad", "--text", "bad cab", "--text", "a hedge")
+    result = invoke(*SYNTH, "--checkpoint", "brief.pt", *texts, "--output", "out")
+    about = [line for line in result.stdout.splitlines() if line.startswith(("Length", "001"))]
+    assert about[0].startswith("Length     002, 003: longer than any text it was trained on (5 symbols)")
+    assert "Length" not in invoke(*SYNTH, "--checkpoint", "best.pt", "--text", "bad", "--output", "out").stdout
+
+
+def test_a_word_that_is_over_at_once_is_a_fault(folder: Path) -> None:
+    assert invoke(*SYNTH, "--checkpoint", "best.pt", "--text", "bad", "--output", "out").exit_code == 0
+    assert rows(Path("out"))[0]["faults"] == ["skipped"]
+
+
+def test_a_shorter_run_leaves_none_of_the_one_before(folder: Path) -> None:
+    words = (*SYNTH, "--checkpoint", "best.pt", "--output", "out")
+    assert invoke(*words, "--text", "a", "--text", "b", "--text", "c").exit_code == 0
+    for mine in ("004.wav", "notes.wav"):
+        Path("out", mine).write_bytes(b"mine")
+    assert invoke(*words, "--text", "a").exit_code == 0
+    wanted = {"001.wav", "001.png", "sentences.jsonl", "004.wav", "notes.wav"}
+    assert {path.name for path in Path("out").iterdir()} == wanted
+
+
+def test_a_run_that_ends_early_leaves_no_list_of_the_one_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = (*SYNTH, "--checkpoint", "best.pt", "--text", "a", "--output", "out")
+    assert invoke(*words).exit_code == 0
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(synth_mode.Voice, "say", interrupted)
+    assert invoke(*words).exit_code == 130
+    assert {path.name for path in Path("out").iterdir()} == {"001.wav", "001.png"}
+
+
 def test_the_seed_decides_how_it_sounds(folder: Path) -> None:
     voice(folder / "endless.pt", gate=NEVER)
     for out, seed in (("a", "1"), ("b", "1"), ("c", "2")):

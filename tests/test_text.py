@@ -140,6 +140,11 @@ def test_what_a_language_cannot_write_is_kept_and_shows_up_as_unknown() -> None:
     assert SymbolTable.of("en").unknown([normalise("Yes ☃ да", "en")]) == {"☃": 1, "д": 1, "а": 1}
 
 
+def test_a_bar_is_not_lost_in_russian_though_a_slash_between_words_is_silent() -> None:
+    assert SymbolTable.of("ru").unknown([normalise("а | б", "ru")]) == {"|": 1}
+    assert normalise("и/или", "ru") == "и или"
+
+
 @pytest.mark.parametrize(
     ("texts", "language"),
     [(["hello there"], "en"), (["привет, OK"], "ru"), (["12", "да"], "ru"), (["Moscow", "Москва река"], "ru")],

@@ -14,6 +14,8 @@ from smart_tuner.speech.english_words import (
     ENDING,
     LETTERS_NOT_WORD,
     MONTHS,
+    NO_NAMES,
+    OPENERS,
     REGNAL,
     SCALES,
     SIGNS,
@@ -25,6 +27,19 @@ LONGEST_NUMBER = 15
 NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 MONTH = rf"({'|'.join(MONTHS)}|(?:{'|'.join(month[:3] for month in MONTHS if len(month) > 3)}|Sept)\.)"
 DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
+CURRENCY = f"({'|'.join(map(re.escape, CURRENCIES))})"
+CAPITAL = r"[\"'(]*[A-Z]"
+"""What a new sentence begins with, ..."""
+OPENER = rf"[\"'(]*(?:{'|'.join(OPENERS)})\b"
+"""... after abbreviations that names follow, ..."""
+NO_DAY = rf"(?![A-Z][a-z]+day\b|[A-Z]{{2,4}}\b|Eastern|Pacific|Central|Mountain){CAPITAL}"
+"""... and after a time: 3 p.m. Tuesday, 3 p.m. EST."""
+STREET = rf"(?=[,;:!?\"')]|\s*$| [a-z]| {OPENER})"
+"""What follows St. and Dr. where they are roads."""
+COMMON_PARTS = (*range(2, 11), 16, 32, 64)
+"""Denominators; 9/11 is no fraction."""
+FIRST_PERSON = "am|love|like|have|think|know|will|want|need|see|do|can|could|would|should|must|hope|wish|miss|mean"
+"""Words before which an I is no number: Mary I love you."""
 YEAR_WORDS = {
     "in", "since", "of", "by", "from", "until", "till", "before", "after", "around", "circa", "year", "to", "between",
     "about", "during",
@@ -62,6 +77,12 @@ def plural(word: str) -> str:
     return word[:-1] + "ies" if word.endswith("y") else word + ("es" if word.endswith("x") else "s")
 
 
+def roman(numeral: str) -> int:
+    """XIV as 14; letters from I to L."""
+    values = [{"I": 1, "V": 5, "X": 10, "L": 50}[letter] for letter in numeral]
+    return sum(-one if one < after else one for one, after in pairwise([*values, 0]))
+
+
 def _month(name: str) -> str:
     return next(month for month in MONTHS if month.startswith(name[:3])).lower()
 
@@ -94,13 +115,13 @@ def _time(found: re.Match[str]) -> str:
 
 
 def _half(found: re.Match[str], group: int) -> str:
-    return f" {found[group].lower()} m" + _full_stop(found)
+    return f" {found[group].lower()} m" + _full_stop(found, NO_DAY)
 
 
-def _full_stop(found: re.Match[str]) -> str:
+def _full_stop(found: re.Match[str], following: str = CAPITAL) -> str:
     """The stop of an abbreviation that also ends the sentence."""
     rest = found.string[found.end() :]
-    return "." if found[0].endswith(".") and re.match(r"[\"')]*(\s*$|\s+[\"'(]*[A-Z])", rest) else ""
+    return "." if found[0].endswith(".") and re.match(rf"[\"')]*(\s*$|\s+{following})", rest) else ""
 
 
 def _money(found: re.Match[str]) -> str:
@@ -124,8 +145,8 @@ def _unit(found: re.Match[str]) -> str:
 
 def _fraction(found: re.Match[str]) -> str:
     whole, above, below = found[1], int(found[2]), int(found[3])
-    if not 0 < above < below:
-        return found[0]
+    if not 0 < above < below or not (whole or below in COMMON_PARTS):
+        return f"{whole or ''}{above} {below}"  # 24/7, 50/50
     part = {2: "half", 4: "quarter"}.get(below) or ordinal(str(below))
     part = f"{'a' if whole and above == 1 else cardinal(str(above))} {part if above == 1 else plural(part)}"
     return f"{cardinal(whole.strip())} and {part}" if whole else part
@@ -147,21 +168,22 @@ def _four_digits(found: re.Match[str]) -> str:
 
 
 def _roman(found: re.Match[str]) -> str:
-    values = [{"I": 1, "V": 5, "X": 10, "L": 50}[letter] for letter in found[2]]
-    number = str(sum(-one if one < after else one for one, after in pairwise([*values, 0])))
+    if found[1] in NO_NAMES:
+        return found[0]
+    number = str(roman(found[2]))
     if found[1] in COUNTED:
         return f"{found[1]} {cardinal(number)}"
-    return f"{found[1]} the {ordinal(number)}" if len(values) > 1 or found[1] in REGNAL else found[0]
+    return f"{found[1]} the {ordinal(number)}" if len(found[2]) > 1 or found[1] in REGNAL else found[0]
 
 
 def _capitals(found: re.Match[str]) -> str:
     """Letter by letter, unless it can be spoken as a word."""
-    word = found[0]
-    return " ".join(word) if word in LETTERS_NOT_WORD or not re.search("[AEIOUY]", word) else word
+    word, many = found[1], "'s" if found[2] else ""
+    return " ".join(word) + many if word in LETTERS_NOT_WORD or not re.search("[AEIOUY]", word) else found[0]
 
 
 def _dotted(found: re.Match[str]) -> str:
-    return " ".join(found[0].replace(".", "")) + _full_stop(found)
+    return " ".join(found[0].replace(".", "")) + _full_stop(found, OPENER)
 
 
 def _abbreviation(found: re.Match[str]) -> str:
@@ -181,39 +203,47 @@ RULES: list[Rule] = [
     (re.compile(rf"\b{MONTH} {DAY}\b(?![:\d])(?:,? (\d{{4}})\b)?"), _date),
     (re.compile(rf"\b([Tt]he )?{DAY}(?: of)? {MONTH}(?:,? (\d{{4}})\b)?"), _day_first),
     (re.compile(rf"\b{MONTH},? (\d{{4}})\b"), lambda found: f"{_month(found[1])} {year(found[2])}"),
+    # ranges and minus, while units and money are still signs
+    (re.compile(r"\b(1[1-9]\d\d|20\d\d)-(1[1-9]\d\d|20\d\d)\b"), lambda found: f"{year(found[1])} to {year(found[2])}"),
+    (re.compile(rf"{CURRENCY}({NUMBER})-\1?(?=\d)"), r"\2 to \1"),
+    (re.compile(r"(?<![\w-])(\d+)-(\d+)(?![\d/-]|[A-Za-z]+-)"), r"\1 to \2"),
+    (re.compile(rf"(?<![\w.)])-(?={CURRENCY}?\d)"), "minus "),
     # times
     (re.compile(r"\b([01]?\d|2[0-3]):([0-5]\d)(?:\s?([AaPp])\.?[Mm]\b\.?)?(?![:\d])"), _time),
     (re.compile(r"\b(1[0-2]|[1-9])\s?([AaPp])\.?[Mm]\b\.?"), lambda found: cardinal(found[1]) + _half(found, 2)),
     # money, percent, units
-    (re.compile(rf"([$£€¥])\s?({NUMBER})(?:\s?({'|'.join(SCALES)})\b)?"), _money),
+    (re.compile(rf"{CURRENCY}\s?({NUMBER})(?:\s?({'|'.join(SCALES)})\b)?"), _money),
     (re.compile(rf"({NUMBER})\s?¢"), lambda found: f"{cardinal(found[1])} cent{'' if found[1] == '1' else 's'}"),
     (re.compile(rf"(?<![\w.,])({NUMBER})\s?((?:ft|in|oz|lbs?|sec|min|hrs?)\.|"
                 rf"{'|'.join(re.escape(unit) for unit in UNITS if unit != 'in')})(?![\w/])"), _unit),
-    # years, decades, ranges, fractions
+    # decades, fractions
     (re.compile(r"(?<![\w.])'?(\d0|\d{3}0)'?s\b"), _decade),
-    (re.compile(r"\b(1[1-9]\d\d|20\d\d)-(1[1-9]\d\d|20\d\d)\b"), lambda found: f"{year(found[1])} to {year(found[2])}"),
-    (re.compile(r"(?<![\w-])(\d+)-(\d+)(?![\w-])"), r"\1 to \2"),
     (re.compile(r"(?<![\d/])(\d+ )?(\d{1,2})/(\d{1,2})(?![\d/])"), _fraction),
-    (re.compile(r"(?<![\w.)])-(?=\d)"), "minus "),
     # numbers
     (re.compile(r"\bNo\. ?(?=\d)|#(?=\d)"), "number "),
     (re.compile(r"(\d{1,3}(?:,\d{3})+|\d{1,12})(?:st|nd|rd|th)\b", re.IGNORECASE), lambda found: ordinal(found[1])),
     (re.compile(r"(?:\b([A-Za-z]+) )?(?<![\d.,])\b(\d{4})\b(?![.,]\d)(?= ([a-z]+)|)"), _four_digits),
+    (re.compile(r"(?<![\d.,])0\d+(?![.,]?\d)"), lambda found: one_by_one(found[0])),  # agent 007
+    (re.compile(rf"({NUMBER})s\b"), lambda found: plural(cardinal(found[1]))),
+    (re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])"), " "),  # gate B12
     (re.compile(NUMBER), lambda found: cardinal(found[0])),
     # letters
-    (re.compile(r"\b([A-Z][a-z]+) ([IVXL]+)\b(?!')"), _roman),
+    (re.compile(rf"\b([A-Z][a-z]+) ([IVXL]+)\b(?!'| (?:{FIRST_PERSON})\b)"), _roman),
     (re.compile(r"(?<![\w.])([A-HJ-Z])\.(?= (?:[A-Z]\.|[A-Z][a-z]))"), r"\1"),
-    (re.compile(r"\b(?:[A-Z]\.){2,}|\bPh\.D\."), _dotted),
-    (re.compile(r"(?<=[A-Z][a-z]{2} )St\.|(?<=[a-z] )St\.(?= [a-z]|$)"), "street"),
+    (re.compile(r"\b(?:[A-Z]\.){2,}|\bPh\.D\.|\bPhD\b"), _dotted),
+    (re.compile(rf"(?<=[a-z] )St\.{STREET}"), lambda found: "street" + _full_stop(found)),
+    (re.compile(rf"(?<![Tt]he )(?<=[a-z] )Dr\.(?! and M){STREET}"), lambda found: "drive" + _full_stop(found)),
+    (re.compile(r"\b(Mr|Mrs|Ms|Dr|Prof|St)(?= [A-Z]| and Mrs)"), r"\1."),  # as in Britain
     (re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, ABBREVIATIONS))})(?!\w)", re.IGNORECASE), _abbreviation),
-    (re.compile(r"\b[A-Z]{2,5}\b"), _capitals),
+    (re.compile(r"\b(?!(?<=\bI )AM\b)([A-Z]{2,5})(s?)\b"), _capitals),
 ]  # fmt: skip
 """In this order: a rule sees what those before it left."""
 
 
 def read_aloud(text: str) -> str:
     """A text in plain typography (normalise brings it there) as it is read; letter case is not kept."""
-    text = text.lower() if text.isupper() else text  # capitals say nothing where all is capitals
+    if text.isupper() and " " in text.strip():
+        text = text.lower()  # capitals say nothing where all is capitals; a single word may be MP3
     for pattern, replacement in RULES:
         text = pattern.sub(replacement, text)
     for sign, word in SIGNS.items():

@@ -22,6 +22,7 @@ ENDING = {
 """Those whose full stop may be the sentence's too."""
 SIGNS = {"%": "percent", "&": "and", "+": "plus", "=": "equals", "@": "at", "№": "number", "°": "degrees"}
 CURRENCIES = {
+    "US$": ("u s dollar", "u s dollars", "cent", "cents"),
     "$": ("dollar", "dollars", "cent", "cents"),
     "£": ("pound", "pounds", "penny", "pence"),
     "€": ("euro", "euros", "cent", "cents"),
@@ -30,7 +31,7 @@ CURRENCIES = {
 """One, many, and of the hundredth part."""
 SCALES = {
     "thousand": "thousand", "million": "million", "billion": "billion", "trillion": "trillion", "k": "thousand",
-    "m": "million", "bn": "billion",
+    "m": "million", "bn": "billion", "K": "thousand", "M": "million", "B": "billion", "T": "trillion",
 }  # fmt: skip
 UNITS = {
     "km/h": ("kilometer per hour", "kilometers per hour"), "mph": ("mile per hour", "miles per hour"),
@@ -39,14 +40,15 @@ UNITS = {
     "m": ("meter", "meters"), "ml": ("milliliter", "milliliters"), "ft": ("foot", "feet"), "in": ("inch", "inches"),
     "oz": ("ounce", "ounces"), "lbs": ("pound", "pounds"), "lb": ("pound", "pounds"), "sec": ("second", "seconds"),
     "min": ("minute", "minutes"), "hrs": ("hour", "hours"), "hr": ("hour", "hours"), "kHz": ("kilohertz", "kilohertz"),
-    "MHz": ("megahertz", "megahertz"), "Hz": ("hertz", "hertz"), "MB": ("megabyte", "megabytes"),
-    "GB": ("gigabyte", "gigabytes"), "°C": ("degree celsius", "degrees celsius"),
+    "GHz": ("gigahertz", "gigahertz"), "MHz": ("megahertz", "megahertz"), "Hz": ("hertz", "hertz"),
+    "MB": ("megabyte", "megabytes"), "GB": ("gigabyte", "gigabytes"), "°C": ("degree celsius", "degrees celsius"),
     "°F": ("degree fahrenheit", "degrees fahrenheit"), "°": ("degree", "degrees"),
 }  # fmt: skip
 """One and many."""
 COUNTED = {
     "Chapter", "Part", "Book", "Volume", "Act", "Scene", "Section", "War", "Phase", "Type", "Class", "Article",
-    "Figure", "Table", "people", "men", "women", "children", "feet",
+    "Figure", "Table", "Stage", "Level", "Title", "Episode", "Bowl", "Appendix", "Category", "Rocky", "people", "men",
+    "women", "children", "feet",
 }  # fmt: skip
 """Words that a plain number goes with: before it (Chapter IV) or after it (1500 people)."""
 REGNAL = {
@@ -54,8 +56,17 @@ REGNAL = {
     "John", "Louis", "Mary", "Napoleon", "Nicholas", "Paul", "Peter", "Philip", "Pius", "Richard", "William",
 }  # fmt: skip
 """Names after which a single I, V or X is a number."""
+NO_NAMES = {"The", "An", "This", "That", "His", "Her", "Your", "Our", "Their", "No", "With", "And", "Size"}
+"""Capitalised words after which IV and XL are letters."""
+OPENERS = (
+    "The", "A", "An", "He", "She", "It", "We", "They", "I", "You", "This", "That", "These", "Those", "There", "In",
+    "On", "At", "But", "And", "So", "If", "When", "Then", "His", "Her", "Its", "My", "Our", "Your", "Their", "What",
+    "Why", "How", "Who", "Where", "No", "Yes", "Not", "For", "As", "After", "Before", "Now", "One", "Some", "All",
+    "Most",
+)  # fmt: skip
+"""Words that begin a sentence; other capitals after a dotted abbreviation are mostly names: the U.S. Army."""
 LETTERS_NOT_WORD = {
     "AI", "CEO", "CIA", "CIO", "DIY", "EU", "FAQ", "FBI", "GDP", "IBM", "ID", "IOU", "IQ", "NYC", "OK", "UAE", "UFO",
-    "UK", "UN", "US", "USA", "USB", "USSR", "VIP", "AD", "AM", "BCE", "CE",
+    "UK", "UN", "US", "USA", "USB", "USSR", "VIP", "AD", "AM", "BCE", "CE", "IV",
 }  # fmt: skip
 """Capitals that are spelled though they hold a vowel."""

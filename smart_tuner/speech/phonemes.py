@@ -10,7 +10,7 @@ from smart_tuner.speech.text import END, PAD, PUNCTUATION, SymbolTable
 
 VOICES = {"en": "en-us", "ru": "ru"}
 IPA = {
-    "en": "abcdefghijklmnopqrstuvwxyzæçðŋɐɑɒɔəɚɛɜɡɪɬɹɾʃʊʌʍʒʔʲˈˌːθᵻ̩",
+    "en": "abcdefghijklmnopqrstuvwxyzæçðŋɐɑɒɔəɚɛɜɡɪɬɹɾʃʊʌʍʒʔʲˈˌːθᵻ̩̃",
     "ru": "abcdefghijklmnopqrstuvwxyzæŋɐɑɔəɕɛɡɨɪɭɲɵʃʊʌʐʑʒʲˈˌː",
 }
 """Signs that espeak-ng writes for a language, a few rare ones included; each is a symbol."""
@@ -20,6 +20,10 @@ IPA_MODE = 2
 """espeak-ng's constant: write IPA."""
 WORDS = {"en": re.compile(r"[a-z]+(?:[ '-][a-z]+)*'?"), "ru": re.compile(r"[а-яё+]+(?:[ -][а-яё+]+)*")}
 """What is pronounced together: words without punctuation between them."""
+LETTER_A = re.compile(
+    r"(?<=(?<![\w'])[b-hj-z] )a\b|(?<=(?<![\w'])[b-z] i )a\b|(?<![\w'-])a(?= [dim]\b(?![-']| [b-hj-z]\b))"
+)
+"""An English a that is spelled, told by its neighbours: u s a, c i a, a m; but a d v d has the article."""
 VOWELS = re.compile("[aɑeɛiɪoɔɵuʊyɨʌɐəæ]")
 FULL = dict(zip("аеёиоуыэюя", "ɑeɵiouyɛuɑ", strict=True))
 REDUCED = dict(zip("аеёиоуыэюя", "ʌiɵiʌuyɪuʌ", strict=True))
@@ -42,6 +46,8 @@ def spell(texts: Sequence[str], language: str) -> list[str]:
             "speech.front_end=phonemes needs the package espeakng-loader (pip install 'smart-tuner-tts[phonemes]'); "
             "or set speech.front_end=letters."
         )
+    if language == "en":
+        texts = [LETTER_A.sub("eh", text) for text in texts]  # so espeak-ng says the letter, not the article
     with espeak.started(VOICES[language]) as (library, _):
 
         def heard(words: str) -> str:

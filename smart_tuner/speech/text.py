@@ -22,12 +22,15 @@ TYPOGRAPHY = str.maketrans(
         "»": '"',
         "‘": "'",
         "’": "'",
+        "\u2010": "-",  # hyphen
+        "\u2011": "-",  # one at which no line breaks
         "–": "-",
         "—": "-",
         "−": "-",
         "…": "...",
         "[": "(",
         "]": ")",
+        **dict.fromkeys("\u00ad\u200b\u2060\ufeff", ""),  # shown nowhere: soft hyphens, joints, byte order marks
     }
 )
 STRESSED_VOWEL = re.compile("([аеиоуыэюяАЕИОУЫЭЮЯ])\u0301")  # a combining acute accent marks Russian stress
@@ -70,7 +73,7 @@ def detect_language(texts: Iterable[str]) -> str:
 
 def normalise(text: str, language: str) -> str:
     """The text as it is read aloud, in the symbols of the language's table where these can write it."""
-    text = unicodedata.normalize("NFC", text).translate(TYPOGRAPHY)
+    text = re.sub(r"\s+", " ", unicodedata.normalize("NFC", text).translate(TYPOGRAPHY)).strip()
     if language == "ru":
         text = russian.read_aloud(STRESSED_VOWEL.sub(r"+\1", text)).translate(TYPOGRAPHY)
     else:
