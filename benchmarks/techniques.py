@@ -165,8 +165,10 @@ def row(runs: list[dict[str, Any]]) -> list[str]:
         return spread([one.get(metric) for one in last], digits)
 
     def when(metric: str) -> str:
-        utterances = spread([first(run["validations"], metric, "utterances") for run in runs], 0)
-        return f"{utterances} / {spread([first(run['validations'], metric, 'seconds') for run in runs], 0)} s"
+        reached = [first(run["validations"], metric, "utterances") for run in runs]
+        seconds = [first(run["validations"], metric, "seconds") for run in runs]
+        there = [value for value in seconds if value is not None]
+        return f"{spread(reached, 0)}, {statistics.fmean(there):.0f} s" if there else "never"
 
     return [
         runs[0]["name"],
@@ -183,7 +185,7 @@ def row(runs: list[dict[str, Any]]) -> list[str]:
 
 HEAD = (
     "technique",
-    "score 0.5 after utterances / time",
+    "score 0.5 after utterances, time",
     "coverage 0.5 after",
     "validation.loss",
     "coverage",
