@@ -35,7 +35,8 @@ def test_a_baseline_that_is_sick_more_often_is_not_recommended() -> None:
         "Neither trains healthy with every seed: of 3 reruns of trial-0001, 1 did not end healthy, of 4 runs of the "
         "baseline 3. See below what stopped them, and remove that cause before searching on."
     )
-    assert list(typed(evidence)) == ["Continue the search, up to 12 trials in all"]
+    spoken = "Let trial-0000 say words of your own"
+    assert list(typed(evidence)) == [spoken, "Continue the search, up to 12 trials in all"]
     healthy = study([*chosen, *best, *reruns("baseline", 0.5, 0.52, 0.54)], winner=0)
     assert told(healthy)["Next"].startswith("Keep the baseline: trial-0001 does not train healthy")
     assert next(iter(typed(healthy))) == "Train trial-0000 at full length"
@@ -54,7 +55,7 @@ def test_a_baseline_that_is_sick_more_often_is_not_recommended() -> None:
 )
 def test_the_commands_do_what_the_next_step_says(results: list[Result], labels: list[str]) -> None:
     found = typed(study(results, winner=1))
-    assert [label[:16] for label in found] == [*labels, "Continue the sea"]
+    assert [label[:16] for label in found] == [*labels, "Let trial-0001 s", "Continue the sea"]
     if CONFIRM in found:
         assert "--trials 2 --study night" in found[CONFIRM]
 

@@ -59,7 +59,7 @@ def make(request: pytest.FixtureRequest, processes: Callable[[Path, int], Proces
 def trial(number: int = 0, **hparams: Any) -> Trial:
     """Nine iterations, validated and saved after every third."""
     often = dataclasses.replace(
-        small.settings(**{"budget": "9it", **hparams}), tracking=Tracking(checkpoint_seconds=0.0)
+        small.settings(**{"budget": "9it", **hparams}), tracking=Tracking(checkpoint_seconds=0.0, freerun_evaluations=0)
     )
     return Trial(number=number, origin="sampled", settings=often)
 

@@ -215,7 +215,7 @@ def commands(
         *training(evidence, commands, found, verdicts),
         *confirming(evidence, commands, found),
         *hearing(evidence, finalists, archive),
-        *speaking(evidence, finalists, commands),
+        *speaking(evidence, finalists, commands, verdicts),
         *continuing(evidence, commands, found),
     ]
     return tuple(one for one in known if one.command)
@@ -252,10 +252,10 @@ SENTENCES = {"en": "It is me, and I can say something new.", "ru": "Это я, �
 """What a voice is asked to say, by language."""
 
 
-def speaking(evidence: Evidence, finalists: Finalists, commands: Commands) -> list[Command]:
-    """Let the best voice say something else, in its language."""
+def speaking(evidence: Evidence, finalists: Finalists, commands: Commands, verdicts: Verdicts) -> list[Command]:
+    """Let the best voice say something else, in its language; not one that is sick."""
     run = finalists.winner or finalists.best
-    if run is None or run.state != "complete" or evidence.mode not in ("train", "tune"):
+    if run is None or run.state != "complete" or sick(run.name, verdicts) or evidence.mode not in ("train", "tune"):
         return []
     sentence = SENTENCES.get(run.tags.get("dataset.language", ""), SENTENCES["en"])
     return [command(said("findings.command_speak", name=run.name), commands.hear(sentence))]
