@@ -38,7 +38,9 @@ def sick_when_guided() -> Settings:
     """Settings under which guided attention, which they leave out, is stopped at its first validation, always."""
     health = Health(training_window=1, guide_deadline=1, guide_fall=1.0, missing_score=1.0, formed_score=1.0)
     settings = small.beep_settings(use_guided_attn=False, learning_rate=1e-4, validation_freq=6, seed=5)
-    return dataclasses.replace(settings, health=health, tracking=Tracking(checkpoint_seconds=0.0, plots=1))
+    return dataclasses.replace(
+        settings, health=health, tracking=Tracking(checkpoint_seconds=0.0, plots=1, recogniser_minutes=0)
+    )
 
 
 @pytest.fixture(autouse=True)
