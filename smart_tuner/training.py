@@ -17,6 +17,7 @@ from smart_tuner.errors import CheckpointError, Interrupted, SettingsError, Stor
 from smart_tuner.freerun import FreeRunning
 from smart_tuner.health.watch import Finding, Watch
 from smart_tuner.journal import Entry, Journal
+from smart_tuner.position import FORMED
 from smart_tuner.progress import Progress
 from smart_tuner.recognition import Recogniser
 from smart_tuner.settings import Settings
@@ -24,8 +25,6 @@ from smart_tuner.speech.corpus import Examples
 from smart_tuner.trainer import Trainer, out_of_memory_is_a_fault
 from smart_tuner.validation import Exhibit
 
-ALIGNED = 0.5
-"""alignment_score from which a model is worth listening to."""
 LOCK_SECONDS = 60
 """A worker whose parent was killed ends after its iteration, but it does not end at once."""
 JOURNAL = "metrics.jsonl"
@@ -280,7 +279,7 @@ class Exhibition:
         if due > self.drawn or progress.metrics["validation.step"] == 1:
             self.drawn = due
             yield Shown(step=progress.step, exhibit=exhibit)
-        aligned = progress.metrics["validation.alignment_score"] >= ALIGNED
+        aligned = progress.metrics["validation.alignment_score"] >= FORMED
         if last or (aligned and not self.spoke):
             self.spoke = True
             yield from self._speak(exhibit, last)
