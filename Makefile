@@ -1,12 +1,15 @@
 # Targets for people and CI; `make` alone lists them.
 PYTHON ?= python3
 VENV := .venv
+unexport PYTHONDONTWRITEBYTECODE  # pytest keeps the tests as it rewrites them, which takes it 7 s
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo test check lint format type bench bench-tune
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup -q -rs
+
+.PHONY: help install demo quick test check lint format type bench bench-tune
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -17,14 +20,17 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0 --constraint constraints.txt
-	$(BIN)/python -m pip install --quiet --editable '.[demo,dev]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
 	touch $@
 
 demo: $(STAMP)  ## train the small demo voice: some minutes on a CPU
 	$(BIN)/python smart_tuner_main.py --mode train --trials 1
 
-test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -q
+quick: $(STAMP)  ## run the tests that take no time
+	$(PYTEST) -m "not slow"
+
+test: $(STAMP)  ## run all tests
+	$(PYTEST)
 
 lint: $(STAMP)  ## check format and style
 	$(BIN)/ruff format --check .

@@ -3,11 +3,15 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+if TYPE_CHECKING:
+    from smart_tuner.cli.console import Console
+    from smart_tuner.cli.options import Options
+
+app = typer.Typer(pretty_exceptions_enable=False)
 
 
 class Mode(StrEnum):
@@ -34,16 +38,11 @@ class Lang(StrEnum):
     ru = "ru"
 
 
-ON_A_CORPUS = (Mode.train, Mode.tune, Mode.check)
-"""The modes that take an option of which nothing is said below."""
-TAKEN_BY: dict[str, tuple[Mode, ...]] = {
-    **dict.fromkeys(("mode", "study", "storage", "output"), tuple(Mode)),
-    **dict.fromkeys(("seed", "device"), (*ON_A_CORPUS, Mode.synth)),
-    "checkpoint": (Mode.train, Mode.tune, Mode.synth),
-    "tracking_uri": (*ON_A_CORPUS, Mode.report),
-    **dict.fromkeys(("compare", "format_", "lang"), (Mode.report,)),
-    **dict.fromkeys(("text", "text_file", "vocoder", "reference", "style"), (Mode.synth,)),
-}
+def complete_space(typed: str) -> list[str]:
+    """The shipped spaces whose names begin so, for the shell."""
+    from smart_tuner.space.shipped import shipped_spaces
+
+    return [name for name in shipped_spaces() if name.startswith(typed)]
 
 
 @app.command()
@@ -68,7 +67,12 @@ def main(
     ] = None,
     settings: Annotated[Path | None, typer.Option(help="YAML file of settings, over the preset.")] = None,
     space: Annotated[
-        Path | None, typer.Option(help="YAML file of a search space, for --mode tune: see search_spaces/.")
+        str | None,
+        typer.Option(
+            metavar="FILE|NAME",
+            help="What --mode tune searches over: a YAML file, or a shipped space such as demo or first_study.",
+            autocompletion=complete_space,
+        ),
     ] = None,
     from_study: Annotated[
         str | None, typer.Option(help="Start from the settings that a tune study found, instead of a preset.")
@@ -163,80 +167,15 @@ def main(
     ] = False,
 ) -> None:
     """Find out how to train Tacotron 2 on a voice corpus, and train it."""
-    from smart_tuner.console import Console
+    from smart_tuner.cli.console import Console
+    from smart_tuner.cli.options import Options
     from smart_tuner.errors import CorpusError, SmartTunerError, UserError
-    from smart_tuner.request import Request, load_settings
 
     console = Console()
+    typed = [name for name in context.params if is_typed(context, name)]
     try:
-        refuse_misplaced(context, mode)
-        if mode is Mode.report:
-            from smart_tuner import report_mode
-
-            asked = report_mode.Asked(
-                study=study,
-                compare=compare,
-                formats=format_,
-                language=lang.value,
-                output=output,
-                tracking_uri=tracking_uri,
-                storage=storage,
-            )
-            raise typer.Exit(report_mode.run(asked, console))
-        if mode is Mode.synth:
-            from smart_tuner import synth_mode
-
-            wanted = synth_mode.Asked(
-                checkpoint=checkpoint,
-                study=study,
-                storage=storage,
-                texts=tuple(text or ()),
-                text_file=text_file,
-                output=output if typed(context, "output") else output / "spoken",
-                vocoder=vocoder,
-                reference=reference,
-                style=style,
-                seed=seed,
-                device=device,
-            )
-            raise typer.Exit(synth_mode.run(wanted, console))
-        found = None
-        if from_study is not None:
-            from smart_tuner.study.tune import load_winner
-
-            found = load_winner(storage, from_study)["settings"]
-        chosen, resolved = load_settings(preset, tuple(data or ()), settings, set_ or [], budget, seed, found)
-        request = Request(
-            trials=trials,
-            data=tuple(data or ()),
-            preset=chosen,
-            settings=resolved,
-            device=device,
-            study=study,
-            output=output,
-            experiment=experiment,
-            tracking_uri=tracking_uri,
-            storage=storage,
-            dry_run=dry_run,
-            space=space,
-            own_budget=budget is not None or any(one.startswith("hparams.budget=") for one in set_ or []),
-            workers=workers,
-            per_gpu=per_gpu,
-            timeout=timeout,
-            warm_start=warm_start,
-            checkpoint=checkpoint,
-        )
-        if mode is Mode.check:
-            from smart_tuner import check_mode
-
-            raise typer.Exit(check_mode.run(request, console))
-        if mode is Mode.tune:
-            from smart_tuner import tune_mode
-
-            raise typer.Exit(tune_mode.run(request, console))
-        from smart_tuner import train_mode
-
-        raise typer.Exit(train_mode.run(request, console))
+        options = Options.of(context.params, typed)
+        raise typer.Exit(run_mode(options, console))
     except UserError as problem:
         console.error(str(problem))
         raise typer.Exit(1 if isinstance(problem, CorpusError) and mode is Mode.check else 2) from None
@@ -248,19 +187,30 @@ def main(
         raise typer.Exit(130) from None
 
 
-def refuse_misplaced(context: typer.Context, mode: Mode) -> None:
-    """Raise SettingsError for an option that was given and means nothing in this mode."""
-    from smart_tuner.errors import SettingsError
+def run_mode(options: "Options", console: "Console") -> int:
+    """Import the mode and run it: the exit code."""
+    if options.mode == "train":
+        from smart_tuner.cli.train import run_train
 
-    for option in context.command.params:
-        takers = TAKEN_BY.get(option.name or "", ON_A_CORPUS)
-        if option.name and mode not in takers and typed(context, option.name):
-            *first, last = (one.value for one in takers)
-            listed = f"{', '.join(first)} and {last}" if first else f"--mode {last}"
-            raise SettingsError(f"{option.opts[0]} is for {listed}; received it with --mode {mode.value}.")
+        return run_train(options, console)
+    if options.mode == "tune":
+        from smart_tuner.cli.tune import run_tune
+
+        return run_tune(options, console)
+    if options.mode == "report":
+        from smart_tuner.cli.report import run_report
+
+        return run_report(options, console)
+    if options.mode == "check":
+        from smart_tuner.cli.check import run_check
+
+        return run_check(options, console)
+    from smart_tuner.cli.synth import run_synth
+
+    return run_synth(options, console)
 
 
-def typed(context: typer.Context, name: str) -> bool:
+def is_typed(context: typer.Context, name: str) -> bool:
     """Whether an option stands on the command line."""
     found = context.get_parameter_source(name)
     return found is not None and found.name == "COMMANDLINE"

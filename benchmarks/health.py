@@ -23,22 +23,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.demo_corpus import prepare_demo
 from model.attention import AdditiveScores
-from smart_tuner import settings
-from smart_tuner.errors import TrialStopped
-from smart_tuner.health.watch import Finding, Watch
+from smart_tuner.errors import TrialStopped, Verdict
+from smart_tuner.health.watch import Watch
+from smart_tuner.paths import TrialFolder
 from smart_tuner.progress import Progress
-from smart_tuner.settings import Settings
-from smart_tuner.speech import corpus, demo
+from smart_tuner.settings.settings import Settings, load_settings
 from smart_tuner.speech.batches import Example
-from smart_tuner.speech.cache import MelCache
-from smart_tuner.trainer import Trainer
+from smart_tuner.training.run import make_trainer
+from smart_tuner.training.trainer import Trainer
+from smart_tuner.trial import Trial
 
 DIVERGED = ("exploding_gradients", "loss_jump", "non_finite")
-
-
-def quiet(done: int, total: int) -> None:
-    """Stands where a progress bar stands."""
 
 
 # the plants: what is done to a trainer, before it starts or after an iteration, and to the corpus
@@ -121,7 +118,7 @@ class Case:
 
     def settings(self) -> Settings:
         sets = ["attention_kind=location", *self.sets.split()]  # the published one, which can stick and collapse
-        return settings.load("demo", None, [f"hparams.{one}" for one in sets])
+        return load_settings("demo", None, ["tracking.freerun_evaluations=0", *(f"hparams.{one}" for one in sets)])
 
 
 NO_DROPOUT = "encoder_dropout=0 prenet_dropout=0.1 postnet_dropout=0 attention_dropout=0 decoder_dropout=0"
@@ -163,24 +160,16 @@ HEALTHY = {
 CASES = PLANTED | HEALTHY
 
 
-def demo_corpus(chosen: Settings, output: Path) -> corpus.Examples:
-    """The demo corpus, made in the folder the first time."""
-    source, cache = demo.build(output / "demo", "en", quiet), MelCache(output / "mels", chosen.speech)
-    return corpus.prepare(corpus.read([source], chosen), chosen, cache, quiet)
-
-
 def told(name: str, output: Path) -> Iterator[Progress]:
     """Train a case; all that it tells goes into its file too."""
     case = CASES[name]
-    chosen = case.settings()
-    examples = demo_corpus(chosen, output)
-    train, validation, symbols = (
-        case.train(examples.train),
-        case.validation(examples.validation),
-        examples.corpus.symbols,
+    settings = case.settings()
+    examples = prepare_demo(settings, output)
+    changed = dataclasses.replace(
+        examples, train=case.train(examples.train), validation=case.validation(examples.validation)
     )
-    device = torch.device("cpu")
-    trainer = Trainer(chosen, train, validation, symbols.symbols, examples.mean_mel, device, output / name)
+    trial = Trial(number=0, origin="baseline", settings=settings)
+    trainer = make_trainer(trial, changed, torch.device("cpu"), TrialFolder(output / name))
     case.before(trainer)
     with (output / f"{name}.jsonl").open("w", encoding="utf-8") as journal:
         try:
@@ -190,7 +179,7 @@ def told(name: str, output: Path) -> Iterator[Progress]:
                 if progress.kind == "training":
                     case.after(trainer, progress.step)
         except TrialStopped as stop:  # it was not finite: the trainer's own rule
-            journal.write(json.dumps({"rule": stop.rule, "step": stop.step, "sentence": str(stop)}) + "\n")
+            journal.write(json.dumps(dataclasses.asdict(stop.verdict)) + "\n")
             raise
 
 
@@ -199,7 +188,7 @@ def kept(file: Path) -> Iterator[Progress]:
     for line in file.read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
         if "kind" not in entry:
-            raise TrialStopped(entry["sentence"], rule=entry["rule"], step=entry["step"], observed={})
+            raise TrialStopped(Verdict(**entry))
         yield Progress(**entry)
 
 
@@ -208,7 +197,7 @@ class Outcome:
     """What the watch said of a case."""
 
     name: str
-    findings: list[Finding]
+    findings: list[Verdict]
     """Warnings, and the first stop."""
     rule: str = ""
     """The one that stopped it; empty when none did."""
@@ -232,7 +221,7 @@ def judged(name: str, progresses: Iterator[Progress], whole: bool) -> Outcome:
             if first and not whole:
                 break
     except TrialStopped as stop:
-        return first or Outcome(name, said, stop.rule, stop.step, share, str(stop))
+        return first or Outcome(name, said, stop.verdict.rule, stop.verdict.step, share, str(stop))
     return first or Outcome(name, said)
 
 
@@ -244,7 +233,7 @@ def run(name: str, output: Path, whole: bool) -> Outcome:
 
 def all_outcomes(names: list[str], jobs: int, output: Path, whole: bool) -> Iterator[Outcome]:
     """Outcomes as they come, in the order of the names."""
-    demo_corpus(CASES[names[0]].settings(), output)  # once, before several processes want it
+    prepare_demo(CASES[names[0]].settings(), output)  # once, before several processes want it
     os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:

@@ -1,8 +1,9 @@
-"""Kill -9 at random moments: `python -m benchmarks.kill [--kills 20] [--seed 0]`.
+"""Kill -9 at random moments: `python -m benchmarks.kill [tune|train] [--kills 20] [--seed 0]`.
 
-Runs `--mode tune`, two workers, on the demo corpus with a tiny network, kills the parent, a worker or both, starts the
-same command again, and so on; every study is then run to its end and its stores are checked: exactly so many finished
-trials, nothing RUNNING in Optuna or MLflow, every (run, metric, step) once, every best checkpoint readable.
+tune searches with two workers and a tiny network; train trains the demo voice with a short budget. Both run on the demo
+corpus. Kills the parent, a worker or both, starts the same command again, and so on; every study is then run to its end
+and its stores are checked: exactly so many finished trials, nothing RUNNING in Optuna or MLflow, every (run, metric,
+step) once, every best checkpoint readable.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from optuna.trial import TrialState
 from smart_tuner import checkpoint
 
 MAIN = Path(__file__).parent.parent / "smart_tuner_main.py"
-TRIALS = 6
+TRIALS = {"tune": 6, "train": 1}
 SPACE = """\
 budget: 320utt
 objective: {metric: validation.loss, direction: minimize}
@@ -37,6 +38,7 @@ confirm: 1
 TINY = {
     "hparams.validation_freq": "5",
     "tracking.checkpoint_seconds": "0.5",
+    "health.gate_validations": "100",  # so small a network hardly learns to stop, and what is looked at is the killing
     "model.encoder_n_convolutions": "1",
     "model.symbols_embedding_dim": "32",
     "model.prenet_dim": "32",
@@ -49,18 +51,22 @@ LONGEST = 25.0
 """Most seconds from a start, or from a worker's end, to the next kill."""
 
 
-def command(folder: Path, study: str) -> list[str]:
+def command(mode: str, folder: Path, study: str) -> list[str]:
     """The command that is killed and given again."""
-    sets = [text for name, value in TINY.items() for text in ("--set", f"{name}={value}")]
-    options = ["--mode", "tune", "--trials", str(TRIALS), "--space", str(folder / "space.yaml"), "--workers", "2"]
-    return [sys.executable, str(MAIN), *options, "--study", study, *sets]
+    options = ["--mode", mode, "--trials", str(TRIALS[mode]), "--study", study]
+    if mode == "tune":
+        sets = [text for name, value in TINY.items() for text in ("--set", f"{name}={value}")]
+        options += ["--space", str(folder / "space.yaml"), "--workers", "2", *sets]
+    else:
+        options += ["--budget", "1600utt", "--set", "tracking.checkpoint_seconds=5"]
+    return [sys.executable, str(MAIN), *options]
 
 
-def start(folder: Path, study: str) -> subprocess.Popen[bytes]:
+def start(mode: str, folder: Path, study: str) -> subprocess.Popen[bytes]:
     """The program, its words in a log file."""
     with (folder / f"{study}.log").open("ab") as log:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(command(folder, study), cwd=folder, stdout=log, stderr=log, env=environment)
+        return subprocess.Popen(command(mode, folder, study), cwd=folder, stdout=log, stderr=log, env=environment)
 
 
 def workers_of(parent: int) -> list[psutil.Process]:
@@ -87,13 +93,13 @@ def kill(parent: subprocess.Popen[bytes], what: str) -> int:
     return len(victims)
 
 
-def check(folder: Path, study: str) -> list[str]:
+def check(mode: str, folder: Path, study: str) -> list[str]:
     """What is wrong with a study that was run to its end."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     trials = optuna.load_study(study_name=study, storage=f"sqlite:///{folder}/smart_tuner.db").get_trials()
-    searched = [one for one in trials if "confirms" not in one.user_attrs]
+    searched = [one for one in trials if "confirms" not in one.user_attrs["plan"]]
     finished = sum(one.state in (TrialState.COMPLETE, TrialState.PRUNED) for one in searched)
-    wrong = [] if finished == TRIALS else [f"{finished} finished trials instead of {TRIALS}"]
+    wrong = [] if finished == TRIALS[mode] else [f"{finished} finished trials instead of {TRIALS[mode]}"]
     wrong += [f"trial {one.number} is {one.state.name}" for one in trials if not one.state.is_finished()]
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     runs = client.search_runs(["0"], f"tags.`study.name` = '{study}'", max_results=1000)
@@ -107,13 +113,14 @@ def check(folder: Path, study: str) -> list[str]:
             if repeated and not name.startswith("system/"):
                 wrong.append(f"{run.info.run_name} has {name} more than once at {repeated[:3]}")
     for best in (folder / "smart_tuner_files" / "studies" / study).glob("*/best.pt"):
-        checkpoint.read(best)
+        checkpoint.read_checkpoint(best)
     return wrong
 
 
 def main() -> int:
     """Kill, start again, check. The exit code: 1 when anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("mode", nargs="?", choices=list(TRIALS), default="tune")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=None)
@@ -127,7 +134,7 @@ def main() -> int:
         studies += 1
         study, done = f"killed-{studies}", False
         while not done:
-            process = start(folder, study)
+            process = start(chosen.mode, folder, study)
             while kills < chosen.kills and process.poll() is None:
                 time.sleep(random.uniform(1.0, LONGEST))
                 what = random.choice(["parent", "worker", "both"])
@@ -143,8 +150,8 @@ def main() -> int:
                 print((folder / f"{study}.log").read_text()[-3000:])
                 failures.append(f"{study} ended with exit code {code}")
                 break
-        failures += [f"{study}: {one}" for one in check(folder, study)]
-    print(f"{kills} kills in {studies} studies of {TRIALS} trials; wrong: {failures or 'nothing'}")
+        failures += [f"{study}: {one}" for one in check(chosen.mode, folder, study)]
+    print(f"{kills} kills in {studies} studies of {TRIALS[chosen.mode]} trials; wrong: {failures or 'nothing'}")
     return 1 if failures else 0
 
 

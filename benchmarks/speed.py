@@ -12,8 +12,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from threading import Event
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -21,12 +21,14 @@ import numpy as np
 import torch
 
 from model.losses import LossWeights, training_losses
+from model.prediction import Prediction
 from model.sizes import Sizes
-from model.tacotron2 import Prediction, Tacotron2
+from model.tacotron2 import Tacotron2
 
 if TYPE_CHECKING:
-    from smart_tuner.experiment import Experiment
-    from smart_tuner.training import Trial
+    from smart_tuner.execution.recorder import MlflowRecorder
+    from smart_tuner.study.loop import Executor
+    from smart_tuner.trial import Trial
 
 ROOT = Path(__file__).parent.parent
 LJSPEECH_MEAN, LJSPEECH_LONGEST = 566, 870
@@ -62,12 +64,15 @@ def teacher_forced_step(forward: Callable[..., Prediction], batch: tuple[torch.T
 
 def fast_pass() -> None:
     """Fast against plain teacher-forced pass, forward and backward, published sizes, one core, in pairs."""
-    from tests.plain_tacotron2 import plain_forward
+    from tests.support.plain_tacotron2 import plain_forward
 
     torch.set_num_threads(1)
     model = Tacotron2(Sizes())
     batch = synthetic_batch(16, [400] * 16, 70, "cpu")
-    passes = {"fast": model, "plain": lambda *inputs: plain_forward(model, *inputs)}
+    passes: dict[str, Callable[..., Prediction]] = {
+        "fast": model,
+        "plain": lambda *inputs: plain_forward(model, *inputs),
+    }
     seconds: dict[str, list[float]] = {name: [] for name in passes}
     for _ in range(4):
         for name, forward in passes.items():
@@ -100,34 +105,41 @@ def logging_cost() -> None:
     """What logging everything costs an iteration: demo training as a study does it, with the tracker, in a process of
     its own that tells over a pipe; and in this process, with a tracker that drops everything.
     """
-    from smart_tuner import machine, settings
-    from smart_tuner.experiment import Dataset, Experiment, folders
-    from smart_tuner.speech import corpus, demo
-    from smart_tuner.speech.cache import MelCache
-    from smart_tuner.tracking.tracker import Tracker
-    from smart_tuner.training import Trial
-    from smart_tuner.workers import InThisProcess, Processes, slots
+    from benchmarks.demo_corpus import prepare_demo
+    from smart_tuner.execution.in_process import InThisProcess
+    from smart_tuner.execution.processes import Processes
+    from smart_tuner.execution.recorder import MlflowRecorder
+    from smart_tuner.execution.slots import find_slots
+    from smart_tuner.paths import StudyFolder
+    from smart_tuner.settings.settings import load_settings
+    from smart_tuner.tracking import machine
+    from smart_tuner.tracking.tracker import Dataset, Tracker
+    from smart_tuner.training.run import train_trial
+    from smart_tuner.trial import Trial
 
-    places = slots(torch.device("cpu"), 1)
+    slots = find_slots(torch.device("cpu"), 1)
     with working_folder() as folder, contextlib.ExitStack() as stack:
-        chosen = settings.load("demo", None, ["hparams.budget=100it", "tracking.checkpoint_seconds=1000"])
-        source = demo.build(folder, "en", lambda done, total: None)
-        cache = MelCache(folder / "mels", chosen.speech)
-        examples = corpus.prepare(corpus.read([source], chosen), chosen, cache, lambda done, total: None)
+        settings = load_settings("demo", None, ["hparams.budget=100it", "tracking.checkpoint_seconds=1000"])
+        examples = prepare_demo(settings, folder)
+        train = partial(train_trial, examples=examples)
+        logged, dropped = StudyFolder(folder / "logged"), StudyFolder(folder / "dropped")
         parent = Tracker(None, "Default").open_study("bench", {})
-        processes = Processes(examples, places, folders(folder / "logged"))
-        here = InThisProcess(examples, places[0], folders(folder / "dropped"))
-        dataset, rest = Dataset("bench", examples.digest, "bench", {}), (machine.extras("true"), Event())
-        experiments = {
-            "logged": Experiment(processes, parent, dataset, folder / "logged", *rest),
-            "dropped": Experiment(here, DroppingStudy(), dataset, folder / "dropped", *rest),  # type: ignore[arg-type]
+        dataset = Dataset(name="bench", digest=examples.digest, source="bench", facts={})
+        extras = machine.find_extras("true")
+        sides: dict[str, tuple[Executor, MlflowRecorder]] = {
+            "logged": (Processes(train, slots, logged), MlflowRecorder(parent, dataset, logged, extras)),
+            "dropped": (
+                InThisProcess(train, slots[0], dropped),
+                MlflowRecorder(DroppingStudy(), dataset, dropped, extras),  # type: ignore[arg-type]
+            ),
         }
-        seconds: dict[str, list[list[float]]] = {name: [] for name in experiments}
-        for experiment in experiments.values():
-            stack.enter_context(contextlib.closing(experiment))
+        seconds: dict[str, list[list[float]]] = {name: [] for name in sides}
+        for executor, _ in sides.values():
+            stack.enter_context(contextlib.closing(executor))
         for number in range(4):
-            for name, experiment in experiments.items():
-                seconds[name].append(durations(experiment, Trial(number=number, origin="baseline", settings=chosen)))
+            for name, (executor, recorder) in sides.items():
+                trial = Trial(number=number, origin="baseline", settings=settings)
+                seconds[name].append(durations(executor, recorder, trial))
     costs = []
     for with_log, without in zip(seconds["logged"], seconds["dropped"], strict=True):  # the same batches, pair by pair
         costs += [a / b - 1 for a, b in zip(with_log[5:], without[5:], strict=True)]
@@ -138,23 +150,25 @@ def logging_cost() -> None:
     )
 
 
-def durations(experiment: "Experiment", trial: "Trial") -> list[float]:
+def durations(executor: "Executor", recorder: "MlflowRecorder", trial: "Trial") -> list[float]:
     """Seconds of each iteration of a trial."""
-    from smart_tuner.progress import Progress
-    from smart_tuner.training import Ended
+    from smart_tuner.progress import Entry
+    from smart_tuner.trial import Ended
 
     seconds: list[float] = []
-    experiment.start(trial)
+    recorder.open(trial)
+    executor.start(trial)
     while True:
-        _, event = experiment.wait(None)
+        arrived = executor.wait(1.0)
+        event = recorder.write(trial, arrived[1]) if arrived is not None else None
         if isinstance(event, Ended):
             if event.outcome is not None:
                 raise event.outcome
             return seconds
-        if isinstance(event, Progress) and event.kind == "training":
-            seconds.append(event.metrics["duration"])
-        elif isinstance(event, Progress):
-            experiment.answer(trial, None)
+        if isinstance(event, Entry) and event.progress.kind == "training":
+            seconds.append(event.progress.metrics["duration"])
+        elif isinstance(event, Entry):
+            executor.answer(trial.number, None)
 
 
 class DroppingStudy:
@@ -175,10 +189,11 @@ class DroppingRun:
 
 def large_corpus() -> None:
     """13,000 utterances by repetition: memory of check and cache, and how soon a second start trains."""
+    from benchmarks.demo_corpus import quiet
     from smart_tuner.speech import demo
 
     with working_folder() as folder:
-        source = demo.build(folder, "en", lambda done, total: None)
+        source = demo.build(folder, "en", quiet)
         big = folder / "big"
         (big / "wavs").mkdir(parents=True)
         rows = (source / "metadata.csv").read_text(encoding="utf-8").splitlines()

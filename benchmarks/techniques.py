@@ -10,6 +10,7 @@ again. table prints all that is there, mean and standard deviation over seeds.
 """
 
 import argparse
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -23,14 +24,15 @@ from typing import Any
 
 import torch
 
-from smart_tuner import recognition, settings
+from benchmarks.demo_corpus import prepare, quiet
 from smart_tuner.errors import TrialStopped
-from smart_tuner.freerun import FreeRunning
+from smart_tuner.evaluation.recogniser_training import prepare_recogniser
+from smart_tuner.paths import TrialFolder
 from smart_tuner.progress import Progress
-from smart_tuner.settings import Settings
+from smart_tuner.settings.settings import Settings, load_settings
 from smart_tuner.speech import corpus, demo
-from smart_tuner.speech.cache import MelCache
-from smart_tuner.trainer import Trainer
+from smart_tuner.training.run import make_trainer
+from smart_tuner.trial import Trial
 
 OUTPUT = Path("smart_tuner_files/techniques")
 FIRST_SEED = 1234
@@ -64,37 +66,31 @@ CASES: dict[str, tuple[str, ...]] = {
 """By name, what differs from the demo preset; {r} is a schedule from r = 3 to 2 after 60 % of the budget."""
 
 
-def quiet(done: int, total: int) -> None:
-    """Stands where a progress bar stands."""
-
-
 def chosen(name: str, budget: str, seed: int) -> Settings:
     """The settings of a training."""
     utterances = int(budget.removesuffix("utt"))
     sets = [one.format(r=f"2@{utterances * 6 // 10}") for one in CASES[name]]
     shared = [f"hparams.budget={budget}", f"hparams.seed={seed}", "hparams.validation_freq=10"]
     shared += ["hparams.attention_kind=location", "tracking.freerun_evaluations=1", "tracking.recogniser_minutes=5"]
-    return settings.load("demo", None, [*shared, *sets])
+    return load_settings("demo", None, [*shared, *sets])
 
 
-def prepared(source: str, base: Settings, output: Path) -> tuple[corpus.Examples, Path]:
-    """A corpus and its recogniser, made the first time."""
+def prepare_corpus(source: str, settings: Settings, output: Path) -> corpus.Examples:
+    """A corpus with its recogniser, made the first time."""
     folder = demo.build(output / "demo", "en", quiet) if source == "demo" else Path(source)
-    examples = corpus.prepare(corpus.read([folder], base), base, MelCache(output / "mels", base.speech), quiet)
-    return examples, recognition.prepare(examples, base, output / "recognisers", quiet)
+    examples = prepare(folder, settings, output)
+    recogniser = prepare_recogniser(examples, settings, output / "recognisers", quiet)
+    return dataclasses.replace(examples, recogniser=recogniser)
 
 
 def train(name: str, seed: int, source: str, budget: str, output: Path) -> dict[str, Any]:
     """Train once, in a process of its own; what came of it."""
     torch.set_num_threads(1)
-    own = chosen(name, budget, seed)
-    examples, recogniser = prepared(source, own, output)
-    symbols, device = examples.corpus.symbols.symbols, torch.device("cpu")
-    freerun = FreeRunning(examples.validation, symbols, own, recognition.Recogniser.load(recogniser))
-    folder = output / "trials" / f"{examples.corpus.name}-{name}-{seed}"
-    trainer = Trainer(
-        own, examples.train, examples.validation, symbols, examples.mean_mel, device, folder, freerun=freerun
-    )
+    settings = chosen(name, budget, seed)
+    examples = prepare_corpus(source, settings, output)
+    folder = TrialFolder(output / "trials" / f"{examples.corpus.name}-{name}-{seed}")
+    trial = Trial(number=0, origin="baseline", settings=settings)
+    trainer = make_trainer(trial, examples, torch.device("cpu"), folder)
     seconds, durations, validations, stopped = 0.0, [], [], ""
     try:
         for progress in trainer.steps():
@@ -123,7 +119,7 @@ def reached(progress: Progress, seconds: float) -> dict[str, float]:
 
 def train_all(names: Iterable[str], source: str, budget: str, seeds: int, jobs: int, output: Path) -> None:
     """All seeds of the first name, then of the next; files that are there stay."""
-    examples, _ = prepared(source, chosen("baseline", budget, FIRST_SEED), output)  # once, not in each process
+    examples = prepare_corpus(source, chosen("baseline", budget, FIRST_SEED), output)  # once, not in each process
     folder = output / f"{examples.corpus.name}-{budget}"
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -142,9 +138,9 @@ def train_all(names: Iterable[str], source: str, budget: str, seeds: int, jobs: 
             print(f"{waiting[done].stem}: done after {time.monotonic() - began:.0f} s", flush=True)
 
 
-def first(validations: list[dict[str, float]], metric: str, what: str) -> float | None:
-    """Where a metric reached 0.5 first."""
-    return next((one[what] for one in validations if one.get(metric, 0.0) >= FORMED), None)
+def first(validations: list[dict[str, float]], metric: str) -> float | None:
+    """The utterances after which a metric reached 0.5 first."""
+    return next((found["utterances"] for found in validations if found.get(metric, 0.0) >= FORMED), None)
 
 
 def spread(values: list[float | None], digits: int = 2) -> str:
@@ -153,8 +149,8 @@ def spread(values: list[float | None], digits: int = 2) -> str:
     if not there:
         return "never"
     text = f"{statistics.fmean(there):.{digits}f}"
-    text += f" ± {statistics.stdev(there):.{digits}f}" if len(there) > 1 else ""
-    return text if len(there) == len(values) else f"{text} ({len(there)} of {len(values)})"
+    text += f"±{statistics.stdev(there):.{digits}f}" if len(there) > 1 else ""
+    return text if len(there) == len(values) else f"{text} ({len(there)}/{len(values)})"
 
 
 def row(runs: list[dict[str, Any]]) -> list[str]:
@@ -165,35 +161,33 @@ def row(runs: list[dict[str, Any]]) -> list[str]:
         return spread([one.get(metric) for one in last], digits)
 
     def when(metric: str) -> str:
-        reached = [first(run["validations"], metric, "utterances") for run in runs]
-        seconds = [first(run["validations"], metric, "seconds") for run in runs]
-        there = [value for value in seconds if value is not None]
-        return f"{spread(reached, 0)}, {statistics.fmean(there):.0f} s" if there else "never"
+        return spread([first(run["validations"], metric) for run in runs], 0)
 
     return [
         runs[0]["name"],
         when(SCORE),
         when(COVERAGE),
-        at_the_end("validation.loss", 3),
+        at_the_end("validation.loss"),
         at_the_end(COVERAGE),
         at_the_end("validation.freerun.failure_rate"),
         at_the_end("validation.freerun.cer"),
         at_the_end("validation.freerun.mcd", 1),
-        spread([run["iteration"] for run in runs], 3),
+        spread([run["iteration"] for run in runs]),
     ]
 
 
 HEAD = (
     "technique",
-    "score 0.5 after utterances, time",
+    "score 0.5 after",
     "coverage 0.5 after",
-    "validation.loss",
+    "loss",
     "coverage",
-    "failure rate",
+    "failures",
     "CER",
     "MCD, dB",
     "s an iteration",
 )
+"""Score and coverage: the utterances after which they reached 0.5; loss is validation.loss."""
 
 
 def table(output: Path) -> None:

@@ -1,6 +1,6 @@
 """Is the tuner worth it: `python -m benchmarks.tune [--minutes 8] [--seeds 3] [--jobs 2]`, or make bench-tune.
 
-Three searches of search_spaces/demo.yaml on the demo corpus, with the same trainer and the same wall time, one thread
+Three searches of the space demo on the demo corpus, with the same trainer and the same wall time, one thread
 each: ours; plain Optuna (TPE and its median pruner, fed the same validation losses at equal iterations, no health
 watch); random search without pruning. Prints the best feasible validation.loss over time and when ours came as low as
 plain Optuna ended. Neither side writes to MLflow; every search starts with the settings' own values.
@@ -12,34 +12,35 @@ import math
 import multiprocessing
 import statistics
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import optuna
 import torch
 
-from smart_tuner import settings as settings_module
+from benchmarks.demo_corpus import prepare_demo
 from smart_tuner.errors import Interrupted, TrialStopped
-from smart_tuner.health.watch import Finding
-from smart_tuner.journal import Entry
-from smart_tuner.progress import Progress
-from smart_tuner.settings import Settings
-from smart_tuner.space import file as space_file
+from smart_tuner.execution.in_process import InThisProcess
+from smart_tuner.execution.slots import Slot
+from smart_tuner.paths import StudyFolder, TrialFolder
+from smart_tuner.progress import Entry, Progress
+from smart_tuner.settings.settings import Settings, load_settings
+from smart_tuner.space.file import load_space
+from smart_tuner.space.shipped import locate_space
 from smart_tuner.space.space import Space
-from smart_tuner.speech import corpus, demo
-from smart_tuner.speech.cache import MelCache
 from smart_tuner.speech.corpus import Examples
-from smart_tuner.study import loop
+from smart_tuner.study.loop import run_trials
 from smart_tuner.study.tune import TuneStudy
-from smart_tuner.trainer import Trainer
-from smart_tuner.training import Ended, Trial
-from smart_tuner.workers import InThisProcess, Slot
+from smart_tuner.training.run import make_trainer, train_trial
+from smart_tuner.training.trainer import Trainer
+from smart_tuner.trial import Event, Trial
 
-SPACE = Path(__file__).parent.parent / "search_spaces" / "demo.yaml"
 CPU = torch.device("cpu")
 MARKS = (0.25, 0.5, 0.75, 1.0)
 """Shares of the wall time at which the best so far is printed."""
@@ -68,45 +69,38 @@ class Log:
         return next((at for at, found in sorted(self.found) if found <= loss), None)
 
 
-class Bare:
-    """An executor of one slot that trains in this process and writes to no store."""
+class Listener:
+    """A Recorder that writes to no store, and notes every validation in the log."""
 
-    slots = 1
+    def __init__(self, log: Log, space: Space) -> None:
+        self.log, self.space = log, space
 
-    def __init__(self, examples: Examples, folder: Path, log: Log, space: Space) -> None:
-        self.workers = InThisProcess(examples, Slot(CPU, 1), lambda number: folder / f"{number:04d}")
-        self.log, self.space, self.trial = log, space, Trial(number=-1, origin="baseline", settings=Settings())
-        self.told = False
-
-    def start(self, trial: Trial) -> None:
-        self.trial, self.told = trial, False
+    def open(self, trial: Trial) -> None:
         self.log.trials += 1
-        self.workers.start(trial)
 
-    def wait(self, deadline: float | None) -> tuple[Trial, Progress | Finding | Ended]:
-        while True:
-            if deadline is not None and time.monotonic() >= deadline and not self.told:
-                self.told = True
-                self.workers.answer(self.trial.number, "budget")
-            arrived = self.workers.wait(1.0)
-            event = arrived[1] if arrived is not None else None
-            if isinstance(event, Entry):
-                if event.progress.kind == "validation":
-                    self.log.note(self.space, event.progress)
-                return self.trial, event.progress
-            if isinstance(event, Finding | Ended):
-                return self.trial, event
+    def write(self, trial: Trial, event: Event) -> Event:
+        if isinstance(event, Entry) and event.progress.kind == "validation":
+            self.log.note(self.space, event.progress)
+        return event
 
-    def answer(self, trial: Trial, verdict: TrialStopped | None) -> None:
-        self.workers.answer(trial.number, verdict)
+    def has_failed(self, trial: Trial) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
 
 
 def ours(space: Space, settings: Settings, examples: Examples, folder: Path, seconds: float) -> Log:
     """The search of this project, without the confirmation that follows it."""
     log, searched = Log(), replace(space, confirm=0)
     study = TuneStudy("ours", f"sqlite:///{folder}/ours.db", searched, settings, "bench", len(examples.train), 10_000)
+    executor = InThisProcess(partial(train_trial, examples=examples), Slot("cpu", 1), StudyFolder(folder))
+
+    def why_stop() -> Literal["budget"] | None:
+        return "budget" if time.monotonic() >= log.started + seconds else None
+
     try:
-        for _ in loop.run(study, Bare(examples, folder, log, space), log.started + seconds):
+        for _ in run_trials(study, executor, Listener(log, space), why_stop):
             pass
     except Interrupted:
         pass  # the time is up
@@ -147,23 +141,22 @@ def plain(
 
 
 def trainer(settings: Settings, examples: Examples, folder: Path) -> Trainer:
-    """The same trainer for all."""
+    """The same trainer for all, without the free-running evaluations that a script has not."""
     folder.mkdir(parents=True)
-    symbols = examples.corpus.symbols.symbols
-    return Trainer(settings, examples.train, examples.validation, symbols, examples.mean_mel, CPU, folder)
+    silent = replace(settings, tracking=replace(settings.tracking, freerun_evaluations=0))
+    return make_trainer(Trial(number=0, origin="sampled", settings=silent), examples, CPU, TrialFolder(folder))
 
 
-SEARCHES = {"ours": ours, "plain Optuna": plain, "random": partial(plain, random=True)}
+Search = Callable[[Space, Settings, Examples, Path, float], Log]
+SEARCHES: dict[str, Search] = {"ours": ours, "plain Optuna": plain, "random": partial(plain, random=True)}
 
 
-def opened(files: Path, seed: int) -> tuple[Space, Settings, Examples]:
+def prepare(files: Path, seed: int) -> tuple[Space, Settings, Examples]:
     """Space, settings of a trial, and the demo corpus with its mels."""
-    base = settings_module.load("demo", None, [f"hparams.seed={seed}"])
-    space = space_file.load(SPACE, base)
+    base = load_settings("demo", None, [f"hparams.seed={seed}"])
+    space = load_space(locate_space("demo"), base)
     settings = base.replace(budget=space.budget or base.hparams.budget)
-    source = demo.build(files / "demo", "en", lambda done, total: None)
-    cache = MelCache(files / "mels", settings.speech)
-    return space, settings, corpus.prepare(corpus.read([source], settings), settings, cache, lambda done, total: None)
+    return space, settings, prepare_demo(settings, files)
 
 
 def search(name: str, seed: int, files: Path, seconds: float) -> tuple[str, int, Log]:
@@ -171,7 +164,7 @@ def search(name: str, seed: int, files: Path, seconds: float) -> tuple[str, int,
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with TemporaryDirectory(prefix="smart-tuner-bench-") as folder:
-        log = SEARCHES[name](*opened(files, seed), Path(folder), seconds)
+        log = SEARCHES[name](*prepare(files, seed), Path(folder), seconds)
     return name, seed, log
 
 
@@ -191,7 +184,7 @@ def main() -> None:
     parser.add_argument("--files", type=Path, default=Path("smart_tuner_files"))
     chosen = parser.parse_args()
     seconds, seeds = chosen.minutes * 60, [1234 + 1000 * number for number in range(chosen.seeds)]
-    opened(chosen.files, seeds[0])  # the corpus is spoken once, before anything is timed
+    prepare(chosen.files, seeds[0])  # the corpus is spoken once, before anything is timed
     print("| search | seed | trials | " + " | ".join(f"best by {share:.0%}" for share in MARKS) + " |", flush=True)
     logs: dict[tuple[str, int], Log] = {}
     context = multiprocessing.get_context("spawn")

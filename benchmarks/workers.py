@@ -19,7 +19,7 @@ import optuna
 import psutil
 
 from benchmarks.kill import MAIN, TINY
-from smart_tuner import journal
+from smart_tuner.training import journal
 
 SPACE = """\
 budget: {budget}
@@ -84,7 +84,7 @@ def long(folder: Path) -> None:
     gaps = {}
     trials = trials_of(folder, study)
     for before, trial in itertools.pairwise(trials):
-        first = journal.read(files / f"trial-{trial.number:04d}" / "metrics.jsonl")[0]
+        first = journal.read_journal(files / f"trial-{trial.number:04d}" / "metrics.jsonl")[0]
         assert before.datetime_complete is not None
         began = first.milliseconds / 1000 - first.progress.metrics["duration"]
         gaps[trial.number] = began - before.datetime_complete.timestamp()

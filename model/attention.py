@@ -1,5 +1,9 @@
 """Location-sensitive attention (Chorowski et al., 1506.07503), with the parameter names of the published Tacotron 2.
 
+Forward attention (Zhang et al., 1807.06736) has the same parameters: each step stays at a token or moves on to the
+next, and never back. A step may move by one token at most, so a text with more tokens than decoder steps cannot be read
+to its end: it wants a small reduction factor.
+
 B utterances, N tokens, A attention width, I = 2 * kernel inputs of the location's linear map.
 """
 
@@ -10,36 +14,12 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
+from model.layers import ConvNorm, LinearNorm
 from model.recurrent import GradientSums, SharedTensors, StepwiseLinear
 from model.sizes import Sizes
 
-
-class LinearNorm(nn.Module):
-    """A linear layer with Xavier initialisation, under the published name `linear_layer`."""
-
-    def __init__(self, inputs: int, outputs: int, bias: bool = True, gain: str = "linear") -> None:
-        super().__init__()
-        self.linear_layer = nn.Linear(inputs, outputs, bias=bias)
-        nn.init.xavier_uniform_(self.linear_layer.weight, gain=nn.init.calculate_gain(gain))  # type: ignore[arg-type]
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(..., inputs) to (..., outputs)."""
-        outputs: Tensor = self.linear_layer(inputs)
-        return outputs
-
-
-class ConvNorm(nn.Module):
-    """A same-length 1-d convolution with Xavier initialisation, under the published name `conv`."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = True, gain: str = "linear") -> None:
-        super().__init__()
-        self.conv = nn.Conv1d(inputs, outputs, kernel, padding=(kernel - 1) // 2, bias=bias)
-        nn.init.xavier_uniform_(self.conv.weight, gain=nn.init.calculate_gain(gain))  # type: ignore[arg-type]
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(B, inputs, length) to (B, outputs, length)."""
-        outputs: Tensor = self.conv(inputs)
-        return outputs
+FLOOR = 1e-8
+"""Forward attention: what may be reached with less than this weight counts as out of reach, for good."""
 
 
 class LocationLayer(nn.Module):
@@ -95,6 +75,30 @@ class LocationAlignment:
         self.total_BN = history_B2N[:, 1]
         scores_BN = self.additive(self.query(hidden_BH), history_B2N).to(hidden_BH.dtype)
         return scores_BN.masked_fill(self.padding, float("-inf"))
+
+
+class ForwardAttention(Attention):
+    """The layers of the location-sensitive attention, whose weights ForwardAlignment holds to the text's order."""
+
+    def start(self, memory_BNE: Tensor, padding_BN: Tensor) -> "ForwardAlignment":
+        """The attention over a batch of memories (B, N, E), on the first token; padding_BN is true at padding."""
+        return ForwardAlignment(self, memory_BNE, padding_BN)
+
+
+class ForwardAlignment(LocationAlignment):
+    """Weights a[t, n], proportional to (a[t-1, n] + a[t-1, n-1]) y[t, n] with y the location-sensitive weights."""
+
+    def __init__(self, attention: Attention, memory_BNE: Tensor, padding_BN: Tensor) -> None:
+        super().__init__(attention, memory_BNE, padding_BN)
+        self.weights_BN[:, 0] = 1.0  # as if a step before the first had read the first token
+
+    def step(self, hidden_BH: Tensor) -> Tensor:
+        """Attention weights (B, N) of one step from the attention LSTM's output (B, H)."""
+        reach_BN = self.weights_BN + F.pad(self.weights_BN, (1, -1))
+        # the product's logarithm, under a softmax: a token far from every score's maximum does not underflow
+        scores_BN = self.scores(hidden_BH) + reach_BN.clamp_min(FLOOR).log()
+        self.weights_BN = F.softmax(scores_BN.masked_fill(reach_BN < FLOOR, float("-inf")), dim=1)
+        return self.weights_BN
 
 
 class AdditiveScores:

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.attention import Attention, LinearNorm
+from model.attention import Attention, ForwardAttention
 from model.dynamic import DynamicAttention
-from model.forward import ForwardAttention
+from model.layers import LinearNorm
 from model.mmi import AdaptiveFactor
 from model.recurrent import StepwiseLinear, lstm_step, zoneout, zoneout_lstm
 from model.sizes import Sizes

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from model.attention import ConvNorm, LinearNorm
+from model.layers import ConvNorm, LinearNorm
 from model.recurrent import GradientSums, SharedTensors, StepwiseLinear
 from model.sizes import Sizes
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from model.lengths import decoder_steps, length_mask, utterance_mean
 from model.mmi import frames_needed, mi_losses
-from model.tacotron2 import Prediction
+from model.prediction import Prediction
 
 
 @dataclass(frozen=True, kw_only=True)

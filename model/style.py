@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from model.attention import LinearNorm
+from model.layers import LinearNorm
 from model.lengths import length_mask
 from model.sizes import Sizes
 

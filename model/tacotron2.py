@@ -5,40 +5,21 @@ K style tokens. Text head (model/mmi.py) and style (model/style.py) are there wh
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from model.attention import ConvNorm
 from model.decoder import Decoder
+from model.layers import ConvNorm
 from model.lengths import length_mask
 from model.mmi import TextHead
+from model.prediction import Prediction
 from model.sizes import Sizes
 from model.style import Style
 
 NO_STYLE = "This network has no style tokens: it was made without use_gst."
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the network says about a batch of utterances; padded frames are 0."""
-
-    mels_BMF: Tensor
-    """Mel frames before the postnet."""
-    refined_BMF: Tensor
-    """Mel frames after the postnet."""
-    gate_BT: Tensor
-    """Stop-gate logits."""
-    attention_BTN: Tensor
-    transcript_BFV: Tensor | None = None
-    """Log-probabilities of each frame's symbol, by the text head in a teacher-forced pass."""
-    style_BS: Tensor | None = None
-    """The reference's style in a teacher-forced pass, the style spoken in when running freely."""
-    predicted_style_BS: Tensor | None = None
-    """The style predicted from the text."""
 
 
 def conv_stack(widths: list[int], kernel: int, gains: list[str]) -> nn.ModuleList:

@@ -3,7 +3,7 @@
 A checkpoint is a dictionary of tensors and plain values:
     state_dict  weights, under the published names      ema                their running mean, if there is one
     optimizer   as torch gives it                       scaler             the fp16 loss scale, as torch gives it
-    position    where the training is (Position)        rng                random states of CPU and GPU
+    train_state  where the training is                  rng                random states of CPU and GPU
     symbols     the symbol table, in embedding order    settings           all settings, nested
     front_end   how texts become symbols                corpus             digest of the corpus
     longest_text  symbols of the longest text           reduction_factor   the r in force
@@ -20,8 +20,7 @@ from torch import Tensor
 
 from smart_tuner.errors import CheckpointError
 
-FORMAT = 2
-LAST, BEST = "last.pt", "best.pt"
+FORMAT = 3
 
 Snapshot = dict[str, Any]
 
@@ -37,7 +36,7 @@ def on_cpu(value: Any) -> Any:
     return value
 
 
-def write(path: Path, snapshot: Snapshot) -> None:
+def write_checkpoint(path: Path, snapshot: Snapshot) -> None:
     """Replace the checkpoint at path, or leave it as it was. Raises CheckpointError when the disk does not take it."""
     buffer = io.BytesIO()  # torch's own writer hides why a write failed
     torch.save({"format": FORMAT, **snapshot}, buffer)
@@ -58,7 +57,7 @@ def write(path: Path, snapshot: Snapshot) -> None:
         raise CheckpointError(f"The checkpoint {path} could not be written: {problem.strerror}{kept}.") from problem
 
 
-def content(path: Path, remedy: str = "") -> Any:
+def read_tensors(path: Path, remedy: str = "") -> Any:
     """What a file of torch's holds, on the CPU. Raises CheckpointError, with a remedy, for a file that is none."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -67,9 +66,9 @@ def content(path: Path, remedy: str = "") -> Any:
         raise CheckpointError(f"The checkpoint {path} cannot be read ({why}){remedy}.") from problem
 
 
-def read(path: Path) -> Snapshot:
+def read_checkpoint(path: Path) -> Snapshot:
     """A checkpoint's content, on the CPU. Raises CheckpointError for a file that is none."""
-    snapshot = content(path, "; remove it to begin again")
+    snapshot = read_tensors(path, "; remove it to begin again")
     if not is_ours(snapshot):
         raise CheckpointError(f"The file {path} is no checkpoint of format {FORMAT}.")
     found: Snapshot = snapshot

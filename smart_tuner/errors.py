@@ -5,11 +5,12 @@ SmartTunerError
 │   ├── SettingsError         an unknown key, a wrong type, a value out of range
 │   ├── CorpusError           a corpus that cannot be read or trained on
 │   └── StorageError          a study, a database or a folder that cannot be used as asked
-├── Verdict                   a trial ended by judgement: not a breakage
-│   ├── TrialStopped          a rule about the training's health, or the study's pruner, says stop
+├── Judgement                 a trial ended by judgement: not a breakage
+│   ├── TrialStopped          a rule about the training's health, or the study's pruner, says stop: its Verdict
 │   └── Interrupted           the user or the clock says stop; the trial can go on later
 └── Fault                     a trial ended by a breakage that has a name
     ├── OutOfMemoryError      the device has no memory left for a batch
+    │   └── UtteranceTooLargeError    nor for one utterance of it
     ├── LostWorkerError       the process that trained it is gone
     ├── DataError             an utterance's mel cannot be read
     └── Outage                a breakage around the training: once it is mended, the trial goes on from its checkpoint
@@ -18,7 +19,11 @@ SmartTunerError
 Anything else is a bug and stops the program loudly.
 """
 
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+Level = Literal["note", "warn", "stop"]
+"""How much a verdict counts: note and warn only say something, stop ends the trial."""
 
 
 class SmartTunerError(Exception):
@@ -36,47 +41,59 @@ def _rebuild(kind: type[SmartTunerError], sentence: str) -> SmartTunerError:
 
 
 class UserError(SmartTunerError):
-    """Bad input."""
+    """Something to put right before anything runs: the command line ends with exit code 2."""
 
 
 class SettingsError(UserError):
-    """Bad settings."""
+    """An unknown key, a wrong type, a value out of its range."""
 
 
 class CorpusError(UserError):
-    """Bad corpus."""
+    """A corpus that cannot be read or trained on."""
 
 
 class StorageError(UserError):
-    """Bad study, database or folder."""
+    """A study, a database or a folder that cannot be used as asked."""
 
 
-class Verdict(SmartTunerError):
+class Judgement(SmartTunerError):
     """A trial stopped by judgement."""
 
 
-class TrialStopped(Verdict):
-    """Stopped by a rule, with what decided it."""
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a health rule, the pruner or the training itself says of a trial, with what decided it."""
 
-    def __init__(
-        self,
-        sentence: str,
-        *,
-        rule: str,
-        step: int,
-        observed: dict[str, float],
-        kind: Literal["health", "pruner"] = "health",
-        utterances: int = 0,
-        threshold: str = "",
-        window: str = "",
-        series: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(sentence)
-        self.rule, self.step, self.observed, self.kind, self.utterances = rule, step, observed, kind, utterances
-        self.threshold, self.window, self.series = threshold, window, series
+    rule: str
+    sentence: str
+    """For a person: what was seen, over which window, against which threshold, and the usual remedy."""
+    step: int
+    """Iteration."""
+    utterances: int
+    level: Level = "stop"
+    kind: Literal["health", "pruner"] = "health"
+    observed: dict[str, float] = field(default_factory=dict)
+    """The values that decided, by metric; of the pruner also what they were compared with, by its name."""
+    limits: dict[str, float] = field(default_factory=dict)
+    """What a health rule compared them with, by metric: the lines in a plot."""
+    threshold: str = ""
+    window: str = ""
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The metrics that decided."""
+        return tuple(self.observed) if self.kind == "health" else tuple(self.observed)[:1]
 
 
-class Interrupted(Verdict):
+class TrialStopped(Judgement):
+    """Stopped by a rule."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.sentence)
+        self.verdict = verdict
+
+
+class Interrupted(Judgement):
     """Stopped by the user, or by the clock, after the iteration and its checkpoint."""
 
     def __init__(self, sentence: str, *, step: int, kind: Literal["user", "budget"] = "user") -> None:
@@ -95,6 +112,10 @@ class OutOfMemoryError(Fault):
     """The device is out of memory."""
 
     retries = 1
+
+
+class UtteranceTooLargeError(OutOfMemoryError):
+    """The device does not hold a single utterance: a smaller batch does not help."""
 
 
 class LostWorkerError(Fault):

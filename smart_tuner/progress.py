@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+Origin = Literal["baseline", "sampled", "replicate", "repaired", "retried", "warm-start"]
+"""Why a trial exists. warm-start: another study trained it; it teaches the sampler and counts for nothing else."""
 Report = Callable[[int, int], None]
 """How preparations tell how far they are: called with things done and things to do."""
 
@@ -34,6 +36,13 @@ VALIDATION_METRICS = (
 )
 """Logged at every validation."""
 
+LOSS, NORM, GUIDE, DURATION = "training.loss", "grad.norm", "training.guide_loss", "duration"
+GATE_LOSS = "training.gate_loss"
+VALIDATION_LOSS, SCORE, FOCUS = "validation.loss", "validation.alignment_score", "validation.attention_focus"
+ENTROPY, SPREAD = "validation.attention_entropy", "validation.attention_spread"
+GATE_MEAN, GATE_STD = "validation.gate_mean", "validation.gate_std"
+"""Those that something is decided by."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
@@ -52,3 +61,12 @@ class Progress:
         """The metrics of the contract alone, without the extra ones."""
         names = TRAINING_METRICS if self.kind == "training" else VALIDATION_METRICS
         return {name: self.metrics[name] for name in names if name in self.metrics}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A Progress and when it was made."""
+
+    progress: Progress
+    milliseconds: int
+    """Unix time."""

@@ -1,8 +1,8 @@
 """Checkpoints: complete or not there, and nothing but a checkpoint is read as one."""
 
 import pickle
-import subprocess
-import sys
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,53 +11,54 @@ import torch
 from smart_tuner import checkpoint
 from smart_tuner.errors import CheckpointError
 
-FULL_DISK = """
-import resource, sys, torch
-from pathlib import Path
-from smart_tuner import checkpoint
-from smart_tuner.errors import CheckpointError
 
-resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
-try:
-    checkpoint.write(Path(sys.argv[1]), {"weights": torch.ones(100_000)})
-except CheckpointError as problem:
-    print(problem)
-"""
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file may grow beyond 50 kB."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    path = tmp_path / "some" / "folder" / checkpoint.LAST
-    checkpoint.write(path, {"weights": torch.arange(3.0), "position": {"iteration": 7}, "symbols": ["a", "ж"]})
-    again = checkpoint.read(path)
+    path = tmp_path / "some" / "folder" / "last.pt"
+    checkpoint.write_checkpoint(
+        path, {"weights": torch.arange(3.0), "train_state": {"iteration": 7}, "symbols": ["a", "ж"]}
+    )
+    again = checkpoint.read_checkpoint(path)
     assert torch.equal(again.pop("weights"), torch.arange(3.0))
-    assert again == {"format": checkpoint.FORMAT, "position": {"iteration": 7}, "symbols": ["a", "ж"]}
-    assert [entry.name for entry in path.parent.iterdir()] == [checkpoint.LAST]
+    assert again == {"format": checkpoint.FORMAT, "train_state": {"iteration": 7}, "symbols": ["a", "ж"]}
+    assert [entry.name for entry in path.parent.iterdir()] == ["last.pt"]
 
 
+@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
-    path = tmp_path / checkpoint.LAST
-    checkpoint.write(path, {"weights": torch.zeros(3)})
-    said = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, check=True).stdout
-    assert said == f"The checkpoint {path} could not be written: File too large; the one before, {path}, is intact.\n"
-    assert torch.equal(checkpoint.read(path)["weights"], torch.zeros(3))
-    assert [entry.name for entry in tmp_path.iterdir()] == [checkpoint.LAST]
+    path = tmp_path / "last.pt"
+    checkpoint.write_checkpoint(path, {"weights": torch.zeros(3)})
+    with pytest.raises(CheckpointError) as full:
+        checkpoint.write_checkpoint(path, {"weights": torch.ones(100_000)})
+    why = f"The checkpoint {path} could not be written: File too large; the one before, {path}, is intact."
+    assert str(full.value) == why
+    assert torch.equal(checkpoint.read_checkpoint(path)["weights"], torch.zeros(3))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["last.pt"]
 
 
+@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_leaves_nothing_where_nothing_was(tmp_path: Path) -> None:
-    path = tmp_path / checkpoint.LAST
-    said = subprocess.run([sys.executable, "-c", FULL_DISK, path], capture_output=True, text=True, check=True).stdout
-    assert said == f"The checkpoint {path} could not be written: File too large.\n"
+    with pytest.raises(CheckpointError, match=r"last\.pt could not be written: File too large\.$"):
+        checkpoint.write_checkpoint(tmp_path / "last.pt", {"weights": torch.ones(100_000)})
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.9, 0.99, 0.999])
 def test_a_truncated_checkpoint_cannot_be_read(tmp_path: Path, share: float) -> None:
-    path = tmp_path / checkpoint.LAST
-    checkpoint.write(path, {"weights": torch.ones(1000)})
+    path = tmp_path / "last.pt"
+    checkpoint.write_checkpoint(path, {"weights": torch.ones(1000)})
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(CheckpointError, match=str(path)):
-        checkpoint.read(path)
+        checkpoint.read_checkpoint(path)
 
 
 class Attack:
@@ -72,7 +73,7 @@ def test_a_checkpoint_with_code_in_it_does_not_run(tmp_path: Path, name: str) ->
     torch.save({"format": checkpoint.FORMAT, "weights": Attack()}, tmp_path / "attack.pt")
     (tmp_path / "attack.pickle").write_bytes(pickle.dumps(Attack()))
     with pytest.raises(CheckpointError, match=name) as refused:
-        checkpoint.read(tmp_path / name)
+        checkpoint.read_checkpoint(tmp_path / name)
     assert "\x1b" not in str(refused.value)  # torch's own words come in bold
     assert "can still be loaded" not in str(refused.value)
 
@@ -82,7 +83,7 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes)
     path = tmp_path / "file.pt"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=str(path)):
-        checkpoint.read(path)
+        checkpoint.read_checkpoint(path)
 
 
 @pytest.mark.parametrize("content", [{"format": checkpoint.FORMAT + 1}, {"state_dict": {}}, [1, 2], torch.ones(2)])
@@ -90,12 +91,12 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path, content: object) ->
     path = tmp_path / "other.pt"
     torch.save(content, path)
     with pytest.raises(CheckpointError, match=f"is no checkpoint of format {checkpoint.FORMAT}"):
-        checkpoint.read(path)
+        checkpoint.read_checkpoint(path)
 
 
 def test_a_missing_checkpoint_is_a_checkpoint_error(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"missing\.pt cannot be read"):
-        checkpoint.read(tmp_path / "missing.pt")
+        checkpoint.read_checkpoint(tmp_path / "missing.pt")
 
 
 def test_a_snapshot_does_not_change_with_what_it_was_taken_of() -> None:

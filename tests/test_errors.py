@@ -1,27 +1,27 @@
 """Errors travel between processes whole, and the tree that is drawn is the one that is there."""
 
 import copy
+import dataclasses
 import inspect
 import pickle
 
 import pytest
 
 from smart_tuner import errors
-from smart_tuner.errors import Interrupted, OutOfMemoryError, SmartTunerError, TrialStopped
+from smart_tuner.errors import Interrupted, OutOfMemoryError, SmartTunerError, TrialStopped, Verdict
 
-STOPPED = TrialStopped(
-    "The loss jumped.",
+JUMP = Verdict(
     rule="loss_jump",
+    sentence="The loss jumped.",
     step=7,
-    observed={"training.loss": 9.5},
-    kind="pruner",
     utterances=28,
+    observed={"training.loss": 9.5},
+    limits={"training.loss": 4.0},
     threshold="> 4",
     window="20 iterations",
-    series=("training.loss",),
 )
 KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, SmartTunerError)]
-TOLD = {TrialStopped: STOPPED, Interrupted: Interrupted("Out of time.", step=3, kind="budget")}
+TOLD = {TrialStopped: TrialStopped(JUMP), Interrupted: Interrupted("Out of time.", step=3, kind="budget")}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -36,6 +36,12 @@ def test_what_is_learned_of_an_error_later_travels_too() -> None:
     error = OutOfMemoryError("The GPU is full.")
     error.add_note("while validating")
     assert copy.copy(error).__notes__ == ["while validating"]
+
+
+def test_what_decided_is_all_that_a_health_rule_saw_and_the_first_that_a_pruner_did() -> None:
+    observed = {"validation.loss": 0.9, "rung": 100.0}
+    health, pruner = (dataclasses.replace(JUMP, kind=kind, observed=observed) for kind in ("health", "pruner"))
+    assert (health.series, pruner.series) == (("validation.loss", "rung"), ("validation.loss",))
 
 
 def drawn() -> dict[str, str]:

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,22 +19,13 @@ FILES = [
     *sorted((ROOT / "model").glob("*.py")),
 ]
 LAYERS = [
-    {"errors", "progress", "model"},
-    {"budget", "machine", "documents", "fields", "reduction"},
-    {"limits"},
-    {"settings"},
-    {"request", "signals", "speech", "space", "health"},
-    {"journal", "checkpoint", "validation", "recognition"},
-    {"freerun", "optimisation", "position", "warmstart"},
-    {"trainer", "console", "figures", "tracking"},
-    {"training", "forecast", "synthesis"},
-    {"workers"},
-    {"experiment"},
-    {"study"},
-    {"report"},
-    {"check_mode"},
-    {"session"},
-    {"train_mode", "tune_mode", "report_mode", "synth_mode"},
+    {"errors", "model", "figures", "paths"},
+    {"progress", "settings", "checkpoint"},
+    {"trial", "speech", "space", "health", "tracking"},
+    {"evaluation", "analysis"},
+    {"training", "study"},
+    {"execution", "report"},
+    {"cli"},
     {"smart_tuner_main"},
 ]
 """The direction of imports: a name imports names of earlier layers only."""
@@ -42,7 +33,7 @@ OWNERS = {
     "mlflow": "smart_tuner/tracking/",
     "optuna": "smart_tuner/study/",
     "typer": "smart_tuner_main.py",
-    "rich": "smart_tuner/console.py",
+    "rich": "smart_tuner/cli/console.py",
     "librosa": "smart_tuner/speech/audio.py",
     "soundfile": "smart_tuner/speech/audio.py",
     "num2words": "smart_tuner/speech/",
@@ -51,13 +42,15 @@ OWNERS = {
     "onnxruntime": "smart_tuner/speech/vocoder.py",
     "silero_stress": "smart_tuner/speech/stress.py",
     "matplotlib": "smart_tuner/figures/",
-    "scipy": "smart_tuner/study/",
-    "jinja2": "smart_tuner/report/writing/pages.py",
-    "yaml": "smart_tuner/documents.py",
+    "scipy": "smart_tuner/analysis/",
+    "jinja2": "smart_tuner/report/pages.py",
+    "yaml": "smart_tuner/settings/yaml_file.py",
 }
 IMPORTED_AS = {"pyyaml": "yaml", "nvidia-ml-py": "pynvml", "espeakng-loader": "espeakng_loader"}
 TRAINING_NEEDS = {"torch", "numpy", "pyyaml", "filelock"}
 """filelock is torch's own requirement."""
+MOST_FOLDERS, MOST_MODULES_AT_THE_TOP, MOST_FILES_IN_A_CHAIN = 14, 6, 9
+"""What a newcomer can hold in mind."""
 
 
 @functools.cache
@@ -65,23 +58,31 @@ def tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
-def imports(file: Path) -> Iterator[str]:
+@functools.cache
+def imports(file: Path) -> list[str]:
     """Dotted names that a file imports anywhere in it."""
+    names = []
     for node in ast.walk(tree(file)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
 
 
 def module_of(file: Path) -> str:
     return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+@functools.cache
+def known_modules() -> set[str]:
+    return {module_of(file) for file in FILES}
+
+
 def ours(dotted: str) -> str | None:
     """The file's module that an import of this project reaches; None for other packages."""
-    known = {module_of(file) for file in FILES}
+    known = known_modules()
     parts = dotted.split(".")
     return next((".".join(parts[:end]) for end in range(len(parts), 0, -1) if ".".join(parts[:end]) in known), None)
 
@@ -114,12 +115,53 @@ def test_imports_go_one_way() -> None:
     assert not wrong
 
 
-def test_no_file_imports_itself_by_way_of_others() -> None:
-    graph = {
+def import_graph() -> dict[str, set[str]]:
+    """What each module imports of this project, wherever in the file."""
+    return {
         module_of(file): {module for dotted in imports(file) if (module := ours(dotted))} - {module_of(file)}
         for file in FILES
     }
-    assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(FILES)
+
+
+def test_no_file_imports_itself_by_way_of_others_and_no_chain_is_long() -> None:
+    graph, chain = import_graph(), dict[str, list[str]]()
+    for module in graphlib.TopologicalSorter(graph).static_order():
+        below = max((chain[imported] for imported in graph[module]), key=len, default=[])
+        chain[module] = [module, *below]
+    assert len(chain) == len(FILES)
+    longest = max(chain.values(), key=len)
+    assert len(longest) <= MOST_FILES_IN_A_CHAIN, " imports ".join(longest)
+
+
+def test_few_doors_stand_at_the_top() -> None:
+    top = [entry for entry in (ROOT / "smart_tuner").iterdir() if not entry.name.startswith("_")]
+    assert len([entry for entry in top if entry.is_dir()]) <= MOST_FOLDERS
+    assert len([entry for entry in top if entry.suffix == ".py"]) <= MOST_MODULES_AT_THE_TOP
+
+
+def test_the_loop_is_four_files_from_the_command_line() -> None:
+    """Each file of the way names what it calls in the next one; the last one holds the training's backward pass."""
+    way = {
+        "smart_tuner_main.py": "run_train",
+        "smart_tuner/cli/train.py": "train_trial",
+        "smart_tuner/training/run.py": "Trainer",
+        "smart_tuner/training/trainer.py": ".backward(",
+    }
+    files = list(way)
+    for file, called in way.items():
+        assert called in (ROOT / file).read_text(encoding="utf-8"), file
+    for file, following in pairwise(files):
+        assert f"{following.removesuffix('.py').replace('/', '.')}.{way[file]}" in set(imports(ROOT / file)), file
+
+
+def test_no_name_means_two_things() -> None:
+    """Public types and functions of a module are named once in the whole project."""
+    places: dict[str, list[str]] = {}
+    for file in FILES:
+        for node in tree(file).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module_of(file))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
 @pytest.mark.parametrize("library", OWNERS)
@@ -142,13 +184,13 @@ def test_the_model_knows_torch_and_itself_alone() -> None:
 def test_packages_export_nothing_but_their_files() -> None:
     for file in FILES:
         if file.name == "__init__.py":
-            assert not list(imports(file)), file
+            assert not imports(file), file
 
 
 def test_there_is_one_training_loop() -> None:
     """The recogniser that judges voices has its own, of twenty lines: it is no voice and no trial."""
     found = [file.name for file in FILES if ".backward(" in file.read_text(encoding="utf-8")]
-    assert sorted(found) == ["recognition.py", "trainer.py"]
+    assert sorted(found) == ["recogniser_training.py", "trainer.py"]
 
 
 def test_nothing_is_printed_but_by_the_console() -> None:
@@ -216,10 +258,10 @@ class Blocker:
             raise ModuleNotFoundError(f"{name} is blocked", name=name)
 sys.meta_path.insert(0, Blocker())
 import smart_tuner.checkpoint
-import smart_tuner.journal
-import smart_tuner.settings
+import smart_tuner.training.journal
+import smart_tuner.settings.settings
 import smart_tuner.speech.batches
-import smart_tuner.trainer
+import smart_tuner.training.trainer
 assert not {name.split(".")[0] for name in sys.modules} & blocked
 """
 
@@ -227,18 +269,18 @@ assert not {name.split(".")[0] for name in sys.modules} & blocked
 @pytest.mark.slow
 def test_training_needs_torch_numpy_and_yaml_alone() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    required = {
-        re.split(r"[<>=\[]", one)[0] for one in [*project["dependencies"], *project["optional-dependencies"]["demo"]]
-    }
+    required = {re.split(r"[<>=\[]", requirement)[0] for requirement in project["dependencies"]}
     assert required > TRAINING_NEEDS
     blocked = {IMPORTED_AS.get(name, name) for name in required - TRAINING_NEEDS} | {"sqlalchemy"}
     assert {"mlflow", "optuna", "librosa", "soundfile", "typer"} < blocked
     run(LEAN, ",".join(sorted(blocked)))
 
 
+@pytest.mark.slow
 def test_a_report_needs_no_torch() -> None:
-    run("import sys, smart_tuner.report_mode; assert 'torch' not in sys.modules")
+    run("import sys, smart_tuner.cli.report; assert 'torch' not in sys.modules")
 
 
 def test_a_settings_file_is_read_without_torch() -> None:
-    run("import sys, smart_tuner.settings; assert not {'torch', 'numpy', 'mlflow', 'optuna'} & set(sys.modules)")
+    heavy = "{'torch', 'numpy', 'mlflow', 'optuna'}"
+    run(f"import sys, smart_tuner.settings.settings; assert not {heavy} & set(sys.modules)")

@@ -1,1 +1,1 @@
-"""Pictures; only these files import matplotlib. plots.py: of a training; charts.py, scales.py, svg.py: of a study."""
+"""Pictures. Only this folder imports matplotlib: plots of a training, charts of a study."""

@@ -1,4 +1,4 @@
-"""Charts of a study as SVG for a page: importance, slices, parallel coordinates, interaction, curves.
+"""Charts of a study as SVG for a page: marks over two axes, bars, curves.
 
 Plain numbers and texts that are already in the reader's language in, an <svg> element out. What matters differs in
 shape, thickness or dashes, never in colour alone. Figures are narrow, so that their text can be read on a telephone.
@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from smart_tuner.figures.scales import Scale, set_ticks
-from smart_tuner.figures.svg import BASELINE, BEST, GRID, HALO, INK, MEDIAN, MUTED, OTHER, SICK, TIP, fit
+from smart_tuner.figures.svg import BASELINE, BEST, GRID, HALO, INK, MUTED, OTHER, SICK, TIP, fit_into_page
 
 WIDTH = 5.2
 """Inches: at 360 pixels a letter of 10 points is still 9 pixels high."""
@@ -45,20 +45,16 @@ STYLE: dict[Any, Any] = {
     "axes.facecolor": "none",
     "axes.unicode_minus": True,
 }
-Role = Literal["best", "baseline", "median", "top", "other"]
+Role = Literal["best", "baseline", "other"]
 LINES: dict[Role, dict[str, Any]] = {
     "best": {"color": BEST, "linewidth": 2.6, "zorder": 6},
     "baseline": {"color": BASELINE, "linewidth": 1.8, "linestyle": (0, (4.5, 2)), "zorder": 5},
-    "median": {"color": MEDIAN, "linewidth": 2.0, "linestyle": (0, (1, 1.3)), "zorder": 4},
-    "top": {"color": OTHER, "linewidth": 1.3, "alpha": 0.9, "zorder": 3},
     "other": {"color": OTHER, "linewidth": 0.7, "alpha": 0.45, "zorder": 2},
 }
 RAW = {"linewidth": 0.8, "alpha": 0.4, "zorder": 1.5, "linestyle": "-"}
 
-Shape = Literal["top", "upper", "complete", "apart", "stopped", "ring", "square"]
+Shape = Literal["complete", "apart", "stopped", "ring", "square"]
 MARKS: dict[Shape, dict[str, Any]] = {
-    "top": {"marker": "D", "markersize": 6.5, "color": OTHER, "zorder": 4},
-    "upper": {"marker": "o", "markersize": 6, "color": OTHER, "zorder": 3},
     "complete": {"marker": "o", "markersize": 5.5, "color": OTHER, "zorder": 3, "alpha": 0.85},
     "apart": {"marker": "o", "markersize": 5.5, "color": OTHER, "markerfacecolor": "none", "zorder": 3},
     "stopped": {"marker": "x", "markersize": 5.5, "color": MUTED, "markeredgewidth": 1.3, "zorder": 2},
@@ -115,16 +111,6 @@ class Bar:
     high: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Path:
-    """A trial through all axes of parallel coordinates."""
-
-    name: str
-    role: Role
-    values: Sequence[float | None]
-    """By axis; None where the axis does not count for it."""
-
-
 @dataclass
 class Drawing:
     """A figure on its way to a page."""
@@ -142,7 +128,7 @@ class Drawing:
 
 
 @contextmanager
-def drawing(label: str, height: float) -> Iterator[Drawing]:
+def open_drawing(label: str, height: float) -> Iterator[Drawing]:
     """Draw on its figure; its svg is there in the end."""
     with rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
@@ -150,12 +136,13 @@ def drawing(label: str, height: float) -> Iterator[Drawing]:
         figure.patch.set_visible(False)
         page = Drawing(label, figure)
         yield page
+        # without a date the same study gives the same file, as svg.hashsalt does for ids
         written = io.StringIO()
         figure.savefig(written, format="svg", metadata={"Date": None})
-        page.svg = fit(written.getvalue(), label, page.tips)
+        page.svg = fit_into_page(written.getvalue(), label, page.tips)
 
 
-def lines(
+def draw_lines(
     curves: Sequence[Curve],
     x: Scale,
     y: Scale,
@@ -164,14 +151,14 @@ def lines(
     kinds: Mapping[Role, str],
     limits: Mapping[float, str] | None = None,
 ) -> str:
-    """Curves over an axis: the best thick, the baseline dashed, the median dotted, others thin.
+    """Curves over an axis: the best thick, the baseline dashed, others thin.
 
     kinds names a role's lines together in the legend; limits names values that the curves are held against.
     """
-    with drawing(label, 3.5) as page:
-        axes = plot(page, x, y)
+    with open_drawing(label, 3.5) as page:
+        axes = make_axes(page, x, y)
         for value, name in (limits or {}).items():
-            limit(axes, value, name)
+            draw_limit(axes, value, name)
         named = {}
         for curve in curves:
             style = LINES[curve.role]
@@ -179,11 +166,12 @@ def lines(
                 axes.plot(*zip(*curve.raw, strict=True), **{**RAW, "color": style["color"]})
             line = axes.plot(*zip(*curve.points, strict=True), gid=page.tip([curve.name]), **style)[0]
             named[kinds.get(curve.role, curve.name)] = line
-        legend(page.figure, dict(reversed(named.items())))
+        # curves come from the least to the most important; a legend is read the other way round
+        draw_legend(page.figure, dict(reversed(named.items())))
     return page.svg
 
 
-def limit(axes: Axes, value: float, name: str) -> None:
+def draw_limit(axes: Axes, value: float, name: str) -> None:
     """A level line with its name at the right end."""
     axes.axhline(value, color=SICK, linewidth=0.9, linestyle=(0, (6, 3, 1, 3)), zorder=1.8)
     axes.annotate(
@@ -200,23 +188,39 @@ def limit(axes: Axes, value: float, name: str) -> None:
     )
 
 
-def dots(groups: Sequence[Dots], x: Scale, y: Scale, *, label: str) -> str:
-    """Marks over two axes, each group in a shape of its own; what lies beyond an axis stands at its end."""
-    with drawing(label, 3.5) as page:
-        axes = plot(page, x, y)
+def draw_dots(
+    groups: Sequence[Dots],
+    x: Scale,
+    y: Scale,
+    *,
+    label: str,
+    steps: Sequence[tuple[float, float]] = (),
+    steps_name: str = "",
+) -> str:
+    """Marks over two axes, each group in a shape of its own; what lies beyond an axis stands at its end.
+
+    steps: a line below them that keeps each value until the next one, named in the legend.
+    """
+    with open_drawing(label, 3.5) as page:
+        axes = make_axes(page, x, y)
         named = {}
         for group in groups:
             if group.points:
                 style = {**MARKS[group.shape], "linestyle": "none", "clip_on": False}
-                xs, ys = zip(*((x.nearest(one), y.nearest(other)) for one, other in group.points), strict=True)
+                xs, ys = zip(*((x.nearest(across), y.nearest(up)) for across, up in group.points), strict=True)
                 named[group.name] = axes.plot(xs, ys, gid=page.tip(group.words), **style)[0]
-        legend(page.figure, named)
+        if steps:
+            xs, ys = zip(*steps, strict=True)
+            gid = page.tip([steps_name])
+            named[steps_name] = axes.step(xs, ys, where="post", color=BEST, linewidth=1.4, zorder=1.9, gid=gid)[0]
+        draw_legend(page.figure, named)
     return page.svg
 
 
-def bars(shares: Sequence[Bar], *, label: str, axis: str) -> str:
+def draw_bars(shares: Sequence[Bar], *, label: str, axis: str) -> str:
     """Shares from 0 to 1, largest on top, each with its uncertainty as a thin line."""
-    with drawing(label, 0.85 + 0.32 * len(shares)) as page:
+    # inches: the axis, then a third of an inch a bar
+    with open_drawing(label, 0.85 + 0.32 * len(shares)) as page:
         axes = page.figure.subplots()
         rows = range(len(shares))
         for row, share in zip(rows, shares, strict=True):
@@ -233,50 +237,7 @@ def bars(shares: Sequence[Bar], *, label: str, axis: str) -> str:
     return page.svg
 
 
-def parallel(
-    axes_of: Sequence[Scale], paths: Sequence[Path], *, label: str, kinds: Mapping[Role, str], absent: str
-) -> str:
-    """Parallel coordinates with level axes, the objective lowest: as many as there are can be read on a narrow page.
-
-    A path passes an axis that does not count for it at the far left, where absent stands.
-    """
-    with drawing(label, 0.75 + 0.62 * len(axes_of)) as page:
-        axes = page.figure.subplots()
-        lacking = [any(path.values[row] is None for path in paths) for row in range(len(axes_of))]
-        for row, (scale, gap) in enumerate(zip(axes_of, lacking, strict=True)):
-            level(axes, row, scale, absent if gap else "")
-        named = {}
-        for path in paths:
-            places = [place(scale, value, gap) for scale, value, gap in zip(axes_of, path.values, lacking, strict=True)]
-            style = LINES[path.role] | ({"alpha": min(0.45, 25 / len(paths))} if path.role == "other" else {})
-            line = axes.plot(places, range(len(places)), gid=page.tip([path.name]), **style)[0]
-            named[kinds.get(path.role, path.name)] = line
-        axes.set(xlim=(-0.03, 1.03), ylim=(len(axes_of) - 0.45, -0.42))
-        axes.set_axis_off()
-        legend(page.figure, named)
-    return page.svg
-
-
-def place(scale: Scale, value: float | None, gap: bool) -> float:
-    """Where a value stands on a level axis; gap: its left end is for those without a value."""
-    if value is None:
-        return 0.0
-    return 0.15 + 0.85 * scale.place(value) if gap else scale.place(value)
-
-
-def level(axes: Axes, row: int, scale: Scale, absent: str) -> None:
-    """One level axis of parallel coordinates."""
-    gap = bool(absent)
-    axes.plot([place(scale, scale.low, gap), 1], [row, row], color=MUTED, linewidth=1.0, zorder=1)
-    axes.text(0, row - 0.13, scale.label, ha="left", va="bottom", fontsize=9.5, fontweight="bold", zorder=9, gid=HALO)
-    ticks = [(place(scale, value, gap), scale.say(value)) for value in scale.ticks(5)]
-    for x, text in [*ticks, *([(0.0, absent)] if gap else [])]:
-        axes.plot([x, x], [row - 0.05, row + 0.05], color=MUTED, linewidth=1.0, zorder=1)
-        side = "left" if x < 0.04 else "right" if x > 0.96 else "center"
-        axes.text(x, row + 0.1, text, ha=side, va="top", fontsize=9, color=INK, zorder=9, gid=HALO)
-
-
-def plot(page: Drawing, x: Scale, y: Scale) -> Axes:
+def make_axes(page: Drawing, x: Scale, y: Scale) -> Axes:
     """The axes of a figure with two scales."""
     axes = page.figure.subplots()
     axes.set(xscale="log" if x.log else "linear", yscale="log" if y.log else "linear")
@@ -288,11 +249,11 @@ def plot(page: Drawing, x: Scale, y: Scale) -> Axes:
     return axes
 
 
-def legend(figure: Figure, named: Mapping[str, Any]) -> None:
+def draw_legend(figure: Figure, named: Mapping[str, Any]) -> None:
     """Above the plot, as many in a row as fit."""
     names = list(named)
     if names:
-        columns = next(one for one in range(len(names), 0, -1) if one == 1 or legend_width(names, one) < WIDTH * 72)
+        columns = next(n for n in range(len(names), 0, -1) if n == 1 or measure_legend(names, n) < WIDTH * 72)
         shown = figure.legend(
             named.values(),
             names,
@@ -303,11 +264,12 @@ def legend(figure: Figure, named: Mapping[str, Any]) -> None:
             columnspacing=1.2,
         )
         for handle in shown.legend_handles:
+            # a faint hairline cannot be seen in a legend
             if isinstance(handle, Line2D) and handle.get_linewidth() < 1:
                 handle.set(alpha=1, linewidth=0.8)
 
 
-def legend_width(names: Sequence[str], columns: int) -> float:
+def measure_legend(names: Sequence[str], columns: int) -> float:
     """Points that a legend takes, by the letters of the longest name in each column."""
     full, more = divmod(len(names), columns)  # matplotlib fills columns from the top, the first ones with one more
     ends = [0, *accumulate(full + (column < more) for column in range(columns))]

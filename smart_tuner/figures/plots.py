@@ -1,6 +1,6 @@
 """Plots of a validation utterance, of a text that a voice said, and of what stopped a trial, as pictures.
 
-The only file that imports matplotlib; no window, no global state.
+Figures are made without pyplot: no window opens, and nothing is kept of them.
 """
 
 import io
@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
+"""Rows, columns, and red, green and blue."""
 
 LONGEST_NAME = 30
 MOST_LABELS = 90
@@ -28,20 +29,20 @@ def _figure(name: str, step: int) -> Figure:
     return figure
 
 
-def png(picture: Picture) -> bytes:
+def encode_png(picture: Pixels) -> bytes:
     """A picture as the content of a PNG file."""
     written = io.BytesIO()
     image.imsave(written, picture, format="png")
     return written.getvalue()
 
 
-def _picture(figure: Figure) -> Picture:
+def _picture(figure: Figure) -> Pixels:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
 
 
-def alignment(attention_TN: Array, name: str, step: int) -> Picture:
+def plot_alignment(attention_TN: Array, name: str, step: int) -> Pixels:
     """Attention weights, text upwards and decoder steps to the right: a healthy one is a bright diagonal.
 
     The brightest colour is the largest weight, so that an early, diffuse attention can be seen.
@@ -54,7 +55,7 @@ def alignment(attention_TN: Array, name: str, step: int) -> Picture:
     return _picture(figure)
 
 
-def said(attention_TN: Array, tokens: Sequence[str], step_seconds: float, title: str) -> Picture:
+def plot_spoken_text(attention_TN: Array, tokens: Sequence[str], step_seconds: float, title: str) -> Pixels:
     """The attention over a text that was said, its tokens (N) upwards and time to the right."""
     figure = Figure(figsize=(8, 6), dpi=110, layout="constrained")
     figure.suptitle(title, fontsize="medium", parse_math=False)
@@ -71,7 +72,7 @@ def said(attention_TN: Array, tokens: Sequence[str], step_seconds: float, title:
     return _picture(figure)
 
 
-def mel(target_MF: Array, predicted_MF: Array, name: str, step: int) -> Picture:
+def plot_mel(target_MF: Array, predicted_MF: Array, name: str, step: int) -> Pixels:
     """Target above prediction, in the same colours."""
     figure = _figure(name, step)
     low, high = float(target_MF.min()), float(target_MF.max())
@@ -84,7 +85,7 @@ def mel(target_MF: Array, predicted_MF: Array, name: str, step: int) -> Picture:
     return _picture(figure)
 
 
-def gate(gate_T: Array, name: str, step: int) -> Picture:
+def plot_gate(gate_T: Array, name: str, step: int) -> Pixels:
     """Stop probability per decoder step: near 0 until the last step, then 1."""
     figure = _figure(name, step)
     axes = figure.subplots()
@@ -95,9 +96,9 @@ def gate(gate_T: Array, name: str, step: int) -> Picture:
     return _picture(figure)
 
 
-def series(
+def plot_series(
     points: Mapping[str, Sequence[tuple[int, float]]], limits: Mapping[str, float], step: int, title: str
-) -> Picture:
+) -> Pixels:
     """Metrics over iterations, one above the other, with the iteration of a stop and the limit of each that has one.
 
     points holds (iteration, value) by metric. Values that span more than three powers of ten get a logarithmic axis.

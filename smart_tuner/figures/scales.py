@@ -1,6 +1,7 @@
 """Axes of charts: ranges, round values in them, and their texts."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from matplotlib.axis import Axis
@@ -20,15 +21,17 @@ class Scale:
     marks: tuple[float, ...] = ()
     """The only values that there are, each to be named."""
 
-    def place(self, value: float) -> float:
-        """Where a value lies, from 0 to 1; one beyond an end lies there."""
-        ends = (self.low, self.high, self.nearest(value))
-        low, high, here = (math.log(one) if self.log else one for one in ends)
-        return 0.5 if low == high else (here - low) / (high - low)
-
     def nearest(self, value: float) -> float:
         """The value, or the end that it lies beyond."""
         return min(max(value, self.low), self.high)
+
+    def widen(self, margin: float) -> "Scale":
+        """With this share of it more on both sides; one without an extent gets some."""
+        if self.log:
+            factor = (self.high / self.low) ** margin if self.high > self.low else 1 + margin
+            return replace(self, low=self.low / factor, high=self.high * factor)
+        more = margin * (self.high - self.low or abs(self.high) or 1.0)
+        return replace(self, low=self.low - more, high=self.high + more)
 
     def ticks(self, most: int) -> list[float]:
         """Some round values in it."""
@@ -37,21 +40,27 @@ class Scale:
         if self.marks:
             return list(self.marks)
         if not self.log:
-            found = [float(one) for one in MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)]
-            return [one for one in found if self.low <= one <= self.high]
-        if self.high < 4 * self.low:
+            values = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
+            return [float(value) for value in values if self.low <= value <= self.high]
+        if self.high < 4 * self.low:  # less than a few steps of a decade: they would be one tick or none
             return replace(self, log=False).ticks(most)
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for steps in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
-            all_of = [step * 10.0**decade for decade in decades for step in steps]
-            inside = [one for one in all_of if self.low * 0.999 <= one <= self.high * 1.001]
+            values = [step * 10.0**decade for decade in decades for step in steps]
+            inside = [value for value in values if self.low * 0.999 <= value <= self.high * 1.001]
             if len(inside) <= most:
                 return inside
         return inside[:: math.ceil(len(inside) / most)]
 
     def say(self, value: float) -> str:
         """A tick's text."""
-        return self.choices[round(value)] if self.choices else figures(value)
+        return self.choices[round(value)] if self.choices else format_number(value)
+
+
+def needs_log(values: Sequence[float]) -> bool:
+    """Whether values are all positive and span more than a power of ten: then their axis is to be logarithmic."""
+    lowest, highest = min(values, default=0.0), max(values, default=0.0)
+    return lowest > 0 and highest > 10 * lowest
 
 
 def set_ticks(axis: Axis, scale: Scale) -> None:
@@ -61,7 +70,7 @@ def set_ticks(axis: Axis, scale: Scale) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def figures(value: float) -> str:
+def format_number(value: float) -> str:
     """A number as short as it can be: 0.0005, 1e-05, 20 000."""
     if value and (abs(value) < 1e-4 or abs(value) >= 1e7):
         return f"{value:.0e}" if f"{value:.0e}" == f"{value:.3g}" else f"{value:.3g}"

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 INK, MUTED, GRID = "#0a0001", "#0a0002", "#0a0003"
-BEST, BASELINE, MEDIAN, OTHER, SICK = "#0a0004", "#0a0005", "#0a0006", "#0a0007", "#0a0008"
+BEST, BASELINE, OTHER, SICK = "#0a0004", "#0a0005", "#0a0006", "#0a0007"
 VARIABLES = {
     "#000000": "var(--ink)",
     INK: "var(--ink)",
@@ -15,7 +15,6 @@ VARIABLES = {
     GRID: "var(--grid)",
     BEST: "var(--best)",
     BASELINE: "var(--baseline)",
-    MEDIAN: "var(--median)",
     OTHER: "var(--other)",
     SICK: "var(--sick)",
 }
@@ -32,7 +31,7 @@ UNSEEN = ("stroke-linejoin", "stroke-dashoffset", "stroke-miterlimit", "stroke-l
 """Parts of a style that change nothing that is seen, and the font, which is the page's."""
 
 
-def fit(text: str, label: str, tips: Mapping[str, Sequence[str]]) -> str:
+def fit_into_page(text: str, label: str, tips: Mapping[str, Sequence[str]]) -> str:
     """The <svg> element: label says what it is; tips holds, by id, the words for a line or for each of some marks.
 
     Colours are those of VARIABLES alone. Ids are unique in a page of any charts, for they hold the content's digest.
@@ -43,13 +42,15 @@ def fit(text: str, label: str, tips: Mapping[str, Sequence[str]]) -> str:
         element.attrib = {name.rpartition("}")[2]: value for name, value in element.attrib.items()}
     for element in root.iter():
         if element.get("id") == HALO:
-            surround(element)
+            surround_text(element)
         elif element.get("id", "").startswith(TIP):
             element.set("words", element.attrib.pop("id"))
-    own_ids(root, "c" + hashlib.sha256(f"{label}{text}".encode()).hexdigest()[:8])
+    # before the numbers are shortened: the digest is that of all that was drawn
+    rename_ids(root, "c" + hashlib.sha256(f"{label}{text}".encode()).hexdigest()[:8])
+    # children before their parents: a group that has become empty goes too
     for element in reversed(list(root.iter())):
-        shorten(element)
-        element[:] = [kept for child in element for kept in needed(child)]
+        shorten_numbers(element)
+        element[:] = [kept for child in element for kept in keep_needed(child)]
         share_style(element)
     for element in list(root.iter()):
         if "words" in element.attrib:
@@ -59,15 +60,15 @@ def fit(text: str, label: str, tips: Mapping[str, Sequence[str]]) -> str:
     return ElementTree.tostring(root, "unicode")
 
 
-def surround(group: Element) -> None:
+def surround_text(group: Element) -> None:
     """Keep the lines away from the letters in a group."""
     for element in group.iter("text"):
         element.set("style", f"{element.attrib['style']}; {AROUND}")
 
 
-def own_ids(root: Element, digest: str) -> None:
+def rename_ids(root: Element, digest: str) -> None:
     """Keep the ids that something refers to, with the digest; drop the others."""
-    used = {name for element in root.iter() for name in references(element)}
+    used = {name for element in root.iter() for name in find_references(element)}
     for element in root.iter():
         name = element.attrib.pop("id", "")
         if name in used:
@@ -79,7 +80,7 @@ def own_ids(root: Element, digest: str) -> None:
                 element.set(key, f"url(#{digest}{value[5:]}")
 
 
-def references(element: Element) -> Iterator[str]:
+def find_references(element: Element) -> Iterator[str]:
     """Ids that an element refers to."""
     for key, value in element.attrib.items():
         if key == "href":
@@ -88,7 +89,7 @@ def references(element: Element) -> Iterator[str]:
             yield value[5:-1]
 
 
-def needed(child: Element) -> list[Element]:
+def keep_needed(child: Element) -> list[Element]:
     """An element, or in place of a group that says nothing its children; nothing for metadata and style sheets."""
     if child.tag in ("metadata", "style") or (child.tag in ("g", "defs") and not len(child)):
         return []
@@ -107,36 +108,36 @@ def share_style(group: Element) -> None:
 
 def name_marks(group: Element, words: Sequence[str]) -> None:
     """Say what a line is, or each of some marks: browsers show a <title> when the pointer rests on it."""
-    marks = [one for one in group.iter() if one.tag == "use"]
+    marks = [element for element in group.iter() if element.tag == "use"]
     for element, word in zip(marks or [group], words, strict=True):
         title = Element("title")
         title.text = word
         element.insert(0, title)
 
 
-def shorten(element: Element) -> None:
+def shorten_numbers(element: Element) -> None:
     """Numbers to a tenth of a point (in marks, which are small, to a hundredth); no white space between elements."""
     digits = 2 if element.tag == "path" and "id" in element.attrib else 1
     for key in ("d", "x", "y", "transform"):
         if key in element.attrib:
-            element.set(key, rounded(element.attrib[key], digits))
+            element.set(key, round_numbers(element.attrib[key], digits))
     if "d" in element.attrib:
         element.set("d", re.sub(r"\s*([A-Za-z])\s*", r"\1", element.attrib["d"]).strip())
     if element.get("transform", "").startswith("rotate(-0 "):
         del element.attrib["transform"]
     if "style" in element.attrib:
-        element.set("style", styled(element.attrib["style"]))
+        element.set("style", restyle(element.attrib["style"]))
     if element.tag != "text":
         element.text = None
     element.tail = None
 
 
-def rounded(text: str, digits: int) -> str:
+def round_numbers(text: str, digits: int) -> str:
     """The numbers in a text, shorter."""
     return NUMBER.sub(lambda found: f"{round(float(found[0]), digits) + 0.0:.12g}", text)
 
 
-def styled(style: str) -> str:
+def restyle(style: str) -> str:
     """A style in the page's colours and font. Raises KeyError for a colour that the page does not have."""
     parts = (part.strip().split(": ", 1) for part in style.split(";") if part.strip())
     kept = {key: value for key, value in parts if key not in UNSEEN}

@@ -1,27 +1,11 @@
-"""Repairs: what the next attempt changes after a rule stopped a trial. A plain table, tried in order."""
+"""Repairs: the steps that rules.py lists after each rule, each a change of some hyperparameters."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from smart_tuner.settings import Hparams, Settings
-
-Step = Callable[[Hparams], dict[str, Any]]
-"""The hyperparameters that a step changes; none when it has nothing to change."""
+from smart_tuner.settings.hparams import Hparams
 
 LOWEST_RATE = 1e-6
 """A lower learning rate learns nothing."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Repair:
-    """The next attempt."""
-
-    settings: Settings
-    change: str
-    """For a person: each hyperparameter with its value before and now."""
-    roll_back: bool
-    """It starts from the best checkpoint of the stopped trial, when that wrote one, instead of from scratch."""
 
 
 def lower_rate(hparams: Hparams) -> dict[str, Any]:
@@ -108,61 +92,3 @@ def more_decay(hparams: Hparams) -> dict[str, Any]:
     """Ten times the weight decay, between 1e-5 and 1e-4."""
     decay = min(1e-4, max(1e-5, 10 * hparams.weight_decay))
     return {"weight_decay": decay} if decay > hparams.weight_decay else {}
-
-
-REPAIRS: dict[str, tuple[Step, ...]] = {
-    "non_finite": (full_precision, lower_rate, clip_more, lower_rate),
-    "exploding_gradients": (lower_rate, clip_more, lower_rate),
-    "loss_jump": (lower_rate, clip_more, lower_rate),
-    "validation_rising": (more_dropout, more_decay, more_dropout),
-    "attention_late": (guide, raise_rate, larger_steps, forward_sum, guide_more),
-    "attention_stuck": (lower_rate, guide, larger_steps, lower_rate),
-    "attention_off_diagonal": (guide, guide_more),
-    "attention_collapsed": (lower_rate, guide, lower_rate),
-    "guide_not_falling": (fitting_rate, guide_more, larger_steps),
-    "gate_never": (heavier_stop, heavier_stop, heavier_gate),
-    "gate_always": (lighter_stop, lighter_stop, heavier_gate),
-    "gate_flat": (heavier_gate, heavier_stop, lower_rate),
-}
-"""By the rule that stopped the trial."""
-
-UNREPAIRABLE = {
-    "attention_formed": "it is good news",
-    "validation_flat": "it only warns",
-    "duration_growing": "it is the machine, not a setting",
-}
-"""Rules that stop nothing, and why."""
-
-ROLL_BACK = {"loss_jump", "attention_collapsed"}
-"""Rules after which the model was good and was lost: the next attempt goes on from its best checkpoint."""
-
-
-def repair(rule: str, settings: Settings, attempt: int) -> Repair | None:
-    """What the next attempt changes after this rule stopped a trial with these settings; None when nothing is left.
-
-    attempt counts, from 1, the trials that this rule has stopped. A step that would change nothing is passed over.
-    """
-    for step in REPAIRS.get(rule, ())[attempt - 1 :]:
-        changes = {
-            name: value for name, value in step(settings.hparams).items() if value != getattr(settings.hparams, name)
-        }
-        if changes:
-            told = ", ".join(
-                f"hparams.{name} from {plain(getattr(settings.hparams, name))} to {plain(value)}"
-                for name, value in changes.items()
-            )
-            return Repair(settings=settings.replace(**changes), change=told, roll_back=rule in ROLL_BACK)
-    return None
-
-
-def nothing_left(rule: str) -> str:
-    """The sentence for a person when repair returns None."""
-    reason = UNREPAIRABLE.get(rule, "what usually helps was tried, or is set already")
-    if rule == "attention_off_diagonal":
-        reason = "guided attention did not help, so compare some texts with their recordings"
-    return f"No change of a setting is known that would help after {rule}: {reason}."
-
-
-def plain(value: float) -> str:
-    """A setting's value as it is written in a settings file."""
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}"

@@ -1,92 +1,110 @@
-"""A report's view, put together from the evidence."""
+"""A report's view, put together from the evidence: the summary, then all that takes more than the answer."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from smart_tuner import documents
-from smart_tuner.report import listening
-from smart_tuner.report.advising import advice
-from smart_tuner.report.catalogue import Catalogue, Said, said
-from smart_tuner.report.commands import Commands
-from smart_tuner.report.drawing import matters, runs
+from smart_tuner.progress import VALIDATION_LOSS
+from smart_tuner.report.advice import list_advice
+from smart_tuner.report.case import Case
+from smart_tuner.report.catalogue import Catalogue
+from smart_tuner.report.curves import draw_curves, list_pictures, read_known_series
 from smart_tuner.report.evidence import Archive, Evidence, Points
-from smart_tuner.report.finalists import Finalists, finalists, judged
-from smart_tuner.report.judging import answering, findings, guide, leaderboard, stopped
+from smart_tuner.report.finalists import Finalists, find_finalists, list_results
+from smart_tuner.report.findings import list_reproduction
+from smart_tuner.report.listening import compare_voices
+from smart_tuner.report.message import Message
+from smart_tuner.report.search_charts import draw_matters, draw_trials, explain_no_importance
+from smart_tuner.report.stops import list_stops
+from smart_tuner.report.summary import build_summary, find_health
 from smart_tuner.report.view import Picture, View
-from smart_tuner.study.importance import importance
+from smart_tuner.settings import yaml_file
+from smart_tuner.study.importance import weigh_parameters
 
 UTTERANCES = "validation/utterances.json"
 """Artefact of a trial: what each validation utterance came to."""
-LOSS = "validation.loss"
 TERMS = ("dataset.digest", "hparams.budget", "hparams.reduction_factor")
 """Losses of runs that differ in these, or in speech.*, do not compare."""
 
 
-def view(evidence: Evidence, archive: Archive, catalogue: Catalogue) -> View:
-    """All that a report shows of a study."""
-    chosen, commands = finalists(evidence), Commands(evidence)
-    series = runs.series(evidence, chosen, archive)
-    verdicts = {run.name: guide.verdicts(run, series.get(run.name, {})) for run in evidence.runs}
-    pictures, (listed, broken) = runs.pictures(chosen, archive), utterances(chosen, archive)
-    weighed = importance(judged(evidence), evidence.space or {}, evidence.objectives[0].direction)
-    return View(
-        title=evidence.name,
-        kind=findings.kind(evidence),
-        status=findings.status(evidence),
-        notices=(*findings.notices(evidence), *mixed(evidence), *without(pictures, chosen), *broken),
-        answer=answering.answer(evidence, chosen, verdicts, archive),
-        commands=answering.commands(evidence, chosen, commands, archive, verdicts),
-        columns=leaderboard.columns(evidence),
-        rows=leaderboard.rows(evidence, chosen, verdicts),
-        stops=stopped.stops(evidence, archive),
-        audit=stopped.audit_lines(evidence),
-        importance=advice.importance_lines(weighed, evidence.space or {}),
-        matters=matters.matters(evidence, weighed, catalogue),
-        curves=runs.curves(evidence, chosen, archive, catalogue),
+def build_view(evidence: Evidence, archive: Archive, catalogue: Catalogue) -> View:
+    """All that a report shows of a study; its drawings hold the catalogue's language."""
+    finalists = find_finalists(evidence)
+    summary = build_summary(evidence, archive, read_known_series(evidence, finalists, archive))
+    pictures, (utterances, broken) = list_pictures(finalists, archive), read_utterances(finalists, archive)
+    weighed = weigh_parameters(list_results(evidence), evidence.space or {}, evidence.objective.direction)
+    case = Case(
+        evidence=evidence,
+        finalists=finalists,
+        importance=weighed,
+        verdicts={row.name: row.verdicts for row in summary.rows},
+        utterances=utterances,
+        losses=read_losses(finalists, archive),
+    )
+    return replace(
+        summary,
+        notices=(*summary.notices, *notice_terms(evidence), *notice_no_plots(pictures, finalists), *broken),
+        trials=draw_trials(evidence, catalogue),
+        stops=list_stops(evidence, archive),
+        no_importance=explain_no_importance(weighed, evidence),
+        matters=draw_matters(evidence, weighed, catalogue),
+        curves=draw_curves(evidence, finalists, archive, find_health(evidence), catalogue),
         pictures=pictures,
-        listening=listening.listening(chosen, archive, evidence),
-        advice=advice.advice(evidence, chosen, weighed, verdicts, commands, listed, losses(chosen, archive)),
-        reproduction=findings.reproduction(evidence),
+        listening=compare_voices(finalists, archive, evidence),
+        advice=list_advice(case),
+        reproduction=list_reproduction(evidence),
         settings=evidence.settings,
-        space=documents.dump(dict(evidence.space)) if evidence.space else "",
+        space=yaml_file.dump(dict(evidence.space)) if evidence.space else "",
     )
 
 
-def losses(chosen: Finalists, archive: Archive) -> dict[str, Points]:
-    """How the best's validation.loss fell, by the run's name."""
-    run = chosen.best
-    return {run.name: archive.history(run.run_id, LOSS)} if run is not None and run.run_id is not None else {}
+def read_losses(finalists: Finalists, archive: Archive) -> dict[str, Points]:
+    run = finalists.best
+    return {} if run is None or run.run_id is None else {run.name: archive.history(run.run_id, VALIDATION_LOSS)}
 
 
-def without(pictures: Sequence[Picture], chosen: Finalists) -> tuple[Said, ...]:
-    """A notice when runs are there and their plots are not."""
-    runs = [run for run in (chosen.best, chosen.worst) if run is not None and run.run_id is not None]
-    return (said("mode.no_plots", names=[run.name for run in runs]),) if runs and not pictures else ()
+def notice_no_plots(pictures: Sequence[Picture], finalists: Finalists) -> list[Message]:
+    """When runs are there and their plots are not."""
+    names = [run.name for run in (finalists.best, finalists.worst) if run is not None and run.run_id is not None]
+    if pictures or not names:
+        return []
+    return [
+        Message(
+            "No plots were found among the artefacts of {names}: they were not made, or the folder mlruns was moved.",
+            names=names,
+        )
+    ]
 
 
-def mixed(evidence: Evidence) -> tuple[Said, ...]:
-    """A notice when runs that somebody chose were not trained on the same terms."""
+def notice_terms(evidence: Evidence) -> list[Message]:
+    """When runs that somebody chose were not trained on the same terms."""
     if evidence.mode != "runs":
-        return ()
+        return []
     facts = [{**run.params, "dataset.digest": run.tags.get("dataset.digest", "")} for run in evidence.runs]
-    names = sorted({name for one in facts for name in one if name.startswith("speech.") or name in TERMS})
-    differ = [name for name in names if len({one.get(name, "") for one in facts}) > 1]
-    return (said("mode.mixed", names=differ),) if differ else ()
+    names = sorted({name for known in facts for name in known if name.startswith("speech.") or name in TERMS})
+    differing = [name for name in names if len({known.get(name, "") for known in facts}) > 1]
+    return [Message("These runs differ in {names}: their losses do not compare.", names=differing)] if differing else []
 
 
-def utterances(chosen: Finalists, archive: Archive) -> tuple[dict[str, list[Mapping[str, Any]]], tuple[Said, ...]]:
+def read_utterances(
+    finalists: Finalists, archive: Archive
+) -> tuple[dict[str, list[Mapping[str, Any]]], tuple[Message, ...]]:
     """What each finalist's validation utterances came to, by the run's name, and which files are broken.
 
-    Runs without such a file, which earlier versions did not make, are left out.
+    Runs without such a file, which is an extra, are left out.
     """
-    found, broken = dict[str, list[Mapping[str, Any]]](), list[Said]()
-    for run in chosen.heard:
+    utterances, broken = dict[str, list[Mapping[str, Any]]](), list[Message]()
+    for run in finalists.heard:
         file = archive.artefact(run.run_id, UTTERANCES) if run.run_id is not None else None
         if file is None:
             continue
         try:
-            found[run.name] = json.loads(file.read_text(encoding="utf-8"))
+            utterances[run.name] = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as problem:
-            broken.append(said("mode.unread", reason=f"{run.name}, {UTTERANCES}: {problem}"))
-    return found, tuple(broken)
+            broken.append(notice_unread(f"{run.name}, {UTTERANCES}: {problem}"))
+    return utterances, tuple(broken)
+
+
+def notice_unread(reason: str) -> Message:
+    return Message("An artefact could not be read: {reason}", reason=reason)

@@ -1,41 +1,28 @@
-"""Every sentence of a report in every language: a key and its numbers become text."""
+"""Says messages in a language. English stands in the code; ru.yaml has the Russian text beside each English one."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from smart_tuner import documents
+from smart_tuner.report.message import Message
+from smart_tuner.settings import yaml_file
 
 Language = Literal["en", "ru"]
 LANGUAGES: tuple[Language, ...] = ("en", "ru")
-MISSING = "–"
-"""What stands for a number that was not measured."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """A sentence that is not in a language yet."""
-
-    key: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """Numbers and names in it; a Said, or a list of them, is said in the same language."""
-
-
-def said(key: str, **facts: Any) -> Said:
-    """A sentence by its key in strings/*.yaml, with what its braces name."""
-    return Said(key, facts)
 
 
 @cache
-def strings() -> dict[str, dict[str, str]]:
-    """All sentences: by key, by language."""
-    found: dict[str, dict[str, str]] = {}
-    for file in sorted(files("smart_tuner.report").joinpath("strings").iterdir(), key=lambda one: one.name):
-        if file.name.endswith(".yaml"):
-            found |= documents.value(file.read_text(encoding="utf-8"))
-    return found
+def load_russian() -> dict[str, str]:
+    """Russian texts by English ones."""
+    text = files("smart_tuner.report").joinpath("ru.yaml").read_text(encoding="utf-8")
+    parts: dict[str, dict[str, str]] = yaml_file.parse_value(text)
+    return {english: russian for part in parts.values() for english, russian in part.items()}
+
+
+def has_words(text: str) -> bool:
+    """Whether there is anything to translate beside facts and signs, as there is not in "{name} ({value:.4f})"."""
+    return re.search(r"[^\W\d_]", re.sub(r"\{[^{}]*\}", "", text)) is not None
 
 
 class Catalogue:
@@ -44,16 +31,17 @@ class Catalogue:
     def __init__(self, language: Language) -> None:
         self.language = language
 
-    def __call__(self, sentence: Said | str) -> str:
-        """The text of a sentence; a text stays what it is. Raises KeyError for a key or fact that is not there."""
-        if isinstance(sentence, str):
-            return sentence
-        facts = {name: self._fact(value) for name, value in sentence.facts.items()}
-        return strings()[sentence.key][self.language].format(**facts)
+    def __call__(self, message: Message | str) -> str:
+        """The text of a message; a text stays what it is. Raises KeyError for a translation or fact that is missing."""
+        if isinstance(message, str):
+            return message
+        is_russian = self.language == "ru" and has_words(message.text)
+        text = load_russian()[message.text] if is_russian else message.text
+        return text.format(**{name: self._say_fact(value) for name, value in message.facts.items()})
 
-    def _fact(self, value: Any) -> Any:
-        if isinstance(value, Said):
+    def _say_fact(self, value: Any) -> Any:
+        if isinstance(value, Message):
             return self(value)
         if isinstance(value, list | tuple):
-            return ", ".join(str(self._fact(one)) for one in value)
+            return ", ".join(str(self._say_fact(item)) for item in value)
         return value

@@ -1,17 +1,19 @@
 """What a report rests on: a study as both stores know it, joined by trial. Nothing here is computed or judged."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from smart_tuner.space.space import Objective
-from smart_tuner.study.results import Result
+from smart_tuner.analysis.results import Result
+from smart_tuner.space.objective import Objective
 
 Points = Sequence[tuple[int, float]]
 """A metric's (iteration, value), sorted by iteration, each iteration once."""
-State = Literal["complete", "stopped", "audited", "failed", "running", "interrupted", "unknown"]
+RunState = Literal["complete", "stopped", "audited", "failed", "running", "interrupted", "unknown"]
+BATCH = "hparams.batch_size"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,7 @@ class Run:
     """trial-0007; a run logged by hand has its own name."""
     number: int | None = None
     """The trial's number; None for a run logged by hand."""
-    state: State = "unknown"
+    state: RunState = "unknown"
     result: Result | None = None
     """What the study knows of a trial that has ended, failed ones too; None for runs that it does not know."""
     run_id: str | None = None
@@ -36,11 +38,37 @@ class Run:
 
     @property
     def batch(self) -> float | None:
-        """Utterances an iteration sees; None when the run does not say."""
+        """Utterances an iteration sees; None when neither store says."""
+        searched = self.result.values.get(BATCH) if self.result is not None else None
         try:
-            return float(self.params["hparams.batch_size"])
-        except (KeyError, ValueError):
+            return float(self.params.get(BATCH, searched))  # type: ignore[arg-type]  # None is a TypeError, and expected
+        except (TypeError, ValueError):
             return None
+
+    @property
+    def fault(self) -> str:
+        """What it failed by, in one line; empty when that is not known, or it did not fail."""
+        known = self.result.reason if self.result is not None and self.result.state == "failed" else ""
+        return next(iter((known or self.tags.get("error", "")).splitlines()), "")
+
+    @property
+    def fault_kind(self) -> str:
+        """The class of that error: OutOfMemoryError; empty when it is not known."""
+        return (self.result.fault if self.result is not None else "") or self.tags.get("error.kind", "")
+
+    def metrics_at_best(self) -> dict[str, float]:
+        """Finite metrics at the best validation; the last ones logged where the study does not know them."""
+        known = {**self.metrics, **(self.result.metrics if self.result is not None else {})}
+        return {name: value for name, value in known.items() if math.isfinite(value)}
+
+    def measure(self, metric: str, objective: Objective) -> float | None:
+        """A metric at the best validation; of a run without a result the lowest logged, else the last."""
+        value = self.metrics_at_best().get(metric)
+        if self.result is None:
+            value = self.metrics.get(f"best.{metric}", value)
+        elif metric == objective.metric:
+            value = self.result.value
+        return None if value is None or not math.isfinite(value) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +116,12 @@ class Evidence:
         """The finished trials, in order (complete, stopped, audited): what conclusions.py and audit.py take."""
         return [run.result for run in self.runs if run.result is not None and run.result.state != "failed"]
 
+    @property
+    def objective(self) -> Objective:
+        """The first one: what trials are ranked by."""
+        return self.objectives[0]
+
     def run_of(self, number: int) -> Run:
-        """A trial's run. Raises KeyError when there is no such trial."""
         return next(run for run in self.runs if run.number == number)
 
 
@@ -98,12 +130,9 @@ class Archive(Protocol):
 
     def history(self, run_id: str, metric: str) -> Points:
         """A metric's finite points; none when it was never logged or the run is gone."""
-        ...
 
     def artefact(self, run_id: str, path: str) -> Path | None:
         """A file to read, such as plots/stop.png; None when it is gone."""
-        ...
 
     def artefacts(self, run_id: str, folder: str) -> list[str]:
         """Paths of the files in a folder of a run's artefacts, sorted; none when it is gone."""
-        ...

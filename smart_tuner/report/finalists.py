@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from smart_tuner.analysis.conclusions import baseline_trial, best_trial, cost, list_searched, reached_end
+from smart_tuner.analysis.results import Result
 from smart_tuner.report.evidence import Evidence, Run
-from smart_tuner.study.conclusions import baseline_trial, best_trial, cost, reached_end, searched
-from smart_tuner.study.results import Result
 
 MOST_FINALISTS = 5
 
@@ -25,36 +25,41 @@ class Finalists:
     heard: tuple[Run, ...]
     """To be heard side by side: the best, the winner, the baseline, then the next best, each once, five at most."""
 
+    @property
+    def in_focus(self) -> list[Run]:
+        """Those whose curves are always read, each once."""
+        known = (self.best, self.baseline, self.winner, self.median, self.worst)
+        return list({run.name: run for run in known if run is not None}.values())
 
-def finalists(evidence: Evidence) -> Finalists:
-    """Pick them."""
-    direction = evidence.objectives[0].direction
-    results = [result for result in judged(evidence) if result.loss is not None]
-    ended = sorted(
-        (one for one in searched(results) if reached_end(one)), key=lambda one: (cost_of(one, direction), one.number)
-    )
+
+def find_finalists(evidence: Evidence) -> Finalists:
+    direction = evidence.objective.direction
+    results = [result for result in list_results(evidence) if result.value is not None]
+    ended = [result for result in list_searched(results) if reached_end(result)]
+    ended.sort(key=lambda result: (cost_of(result, direction), result.number))
     best, baseline = best_trial(results, direction), baseline_trial(results)
-    others = [one for one in searched(results) if best is None or one.number != best.number]
-    worst = max(others, key=lambda one: (cost_of(one, direction), one.number), default=None)
-    winner = next((one for one in results if one.number == evidence.winner), None)
-    complete = [one for one in ended if one.state == "complete"]
-    heard = {one.number: one for one in (best, winner, baseline, *complete) if one is not None}
-    run = {one.number: one for one in evidence.runs if one.number is not None} | by_hand(evidence)
+    others = [result for result in list_searched(results) if best is None or result.number != best.number]
+    worst = max(others, key=lambda result: (cost_of(result, direction), result.number), default=None)
+    winner = next((result for result in results if result.number == evidence.winner), None)
+    complete = [result for result in ended if result.state == "complete"]
+    # a dict keeps each once, in the order of what a listener asks for first
+    heard = {result.number: result for result in (best, winner, baseline, *complete) if result is not None}
+    runs = {run.number: run for run in evidence.runs if run.number is not None} | number_runs(evidence)
 
-    def of(result: Result | None) -> Run | None:
-        return None if result is None else run[result.number]
+    def run_of(result: Result | None) -> Run | None:
+        return None if result is None else runs[result.number]
 
     return Finalists(
-        best=of(best),
-        baseline=of(baseline),
-        winner=of(winner),
-        median=of(ended[len(ended) // 2]) if ended else None,
-        worst=of(worst),
-        heard=tuple(run[number] for number in list(heard)[:MOST_FINALISTS]),
+        best=run_of(best),
+        baseline=run_of(baseline),
+        winner=run_of(winner),
+        median=run_of(ended[len(ended) // 2]) if ended else None,
+        worst=run_of(worst),
+        heard=tuple(runs[number] for number in list(heard)[:MOST_FINALISTS]),
     )
 
 
-def judged(evidence: Evidence) -> list[Result]:
+def list_results(evidence: Evidence) -> list[Result]:
     """The study's results; of runs without a study what they logged, as if each had been a trial."""
     if evidence.mode != "runs":
         return evidence.results
@@ -64,19 +69,19 @@ def judged(evidence: Evidence) -> list[Result]:
             origin="sampled",
             state="complete" if run.state == "complete" else "stopped",  # only what has ended can be the best
             seed=0,
-            loss=run.metrics.get("best.validation.loss", run.metrics.get("validation.loss")),
+            value=run.metrics.get("best.validation.loss", run.metrics.get("validation.loss")),
             metrics=dict(run.metrics),
         )
-        for number, run in by_hand(evidence).items()
+        for number, run in number_runs(evidence).items()
         if run.state != "failed"
     ]
 
 
-def by_hand(evidence: Evidence) -> dict[int, Run]:
+def number_runs(evidence: Evidence) -> dict[int, Run]:
     """Runs without a study by their place; none when there is a study."""
     return dict(enumerate(evidence.runs)) if evidence.mode == "runs" else {}
 
 
 def cost_of(result: Result, direction: str) -> float:
     """Its objective, lower is better; infinite without one."""
-    return float("inf") if result.loss is None else cost(result.loss, direction)
+    return float("inf") if result.value is None else cost(result.value, direction)

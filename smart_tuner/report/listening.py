@@ -9,14 +9,14 @@ from pathlib import PurePosixPath
 from typing import Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smart_tuner.report.evidence import Archive, Evidence, Run
 from smart_tuner.report.finalists import Finalists
 from smart_tuner.report.view import Clip, Sentence
 from smart_tuner.speech import audio
+from smart_tuner.speech.audio import Samples
 
-Kind = Literal["free-running", "teacher-forced", "target"]
+TakeKind = Literal["free-running", "teacher-forced", "target"]
 NAME = re.compile(r"(\d+)-(free-running|teacher-forced|target)-(.+)\.wav")
 """As trials name their audio: iteration, kind, utterance."""
 FOLDER = "audio"
@@ -27,15 +27,13 @@ PEAK = 0.97
 PAUSE = 0.1
 """Parts that are 20 dB below the loudest are pauses."""
 
-Samples = NDArray[np.float32]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Take:
     """One voice saying a sentence."""
 
     run: Run
-    kind: Kind
+    kind: TakeKind
     utterance: str
     step: int
     path: str
@@ -49,82 +47,83 @@ class Sound:
     take: Take
     samples: Samples
     rate: int
+    """Hz."""
 
 
-def listening(finalists: Finalists, archive: Archive, evidence: Evidence) -> tuple[Sentence, ...]:
+def compare_voices(finalists: Finalists, archive: Archive, evidence: Evidence) -> tuple[Sentence, ...]:
     """The same sentences by the finalists, those that most of them say first; order hidden, target open."""
-    takes = [take for run in finalists.heard for take in latest(run, archive)]
+    takes = [take for run in finalists.heard for take in list_latest(run, archive)]
     speakers = {
-        name: [one for one in takes if one.utterance == name and one.kind == "free-running"]
-        for name in dict.fromkeys(one.utterance for one in takes)
+        name: [take for take in takes if take.utterance == name and take.kind == "free-running"]
+        for name in dict.fromkeys(take.utterance for take in takes)
     }
     most = sorted(speakers, key=lambda name: (-len(speakers[name]), name))[:MOST_SENTENCES]
-    found = []
+    sentences = []
     for name in most:
-        targets = [one for one in takes if one.utterance == name and one.kind == "target"]
-        found.append(sentence(name, shuffled(speakers[name], evidence.name), targets[:1], archive))
-    return tuple(one for one in found if one is not None)
+        targets = [take for take in takes if take.utterance == name and take.kind == "target"]
+        sentences.append(make_sentence(name, shuffle_takes(speakers[name], evidence.name), targets[:1], archive))
+    return tuple(sentence for sentence in sentences if sentence is not None)
 
 
-def latest(run: Run, archive: Archive) -> list[Take]:
+def list_latest(run: Run, archive: Archive) -> list[Take]:
     """The last take of each kind and utterance that a run has as artefacts."""
-    found: dict[tuple[str, str], Take] = {}
+    latest: dict[tuple[str, str], Take] = {}
     for path in archive.artefacts(run.run_id, FOLDER) if run.run_id is not None else []:
         parts = NAME.fullmatch(PurePosixPath(path).name)
-        if parts is not None:
-            step, kind, utterance = int(parts[1]), cast(Kind, parts[2]), parts[3]
-            known = found.get((kind, utterance))
-            if known is None or step > known.step:
-                found[kind, utterance] = Take(run=run, kind=kind, utterance=utterance, step=step, path=path)
-    return list(found.values())
+        if parts is None:
+            continue
+        take = Take(run=run, kind=cast(TakeKind, parts[2]), utterance=parts[3], step=int(parts[1]), path=path)
+        known = latest.get((take.kind, take.utterance))
+        if known is None or take.step > known.step:
+            latest[take.kind, take.utterance] = take
+    return list(latest.values())
 
 
-def shuffled(takes: Sequence[Take], study: str) -> list[Take]:
+def shuffle_takes(takes: Sequence[Take], study: str) -> list[Take]:
     """In an order that tells nothing, another for each sentence and the same in each report of a study."""
     return sorted(takes, key=lambda take: sha256(f"{study}/{take.utterance}/{take.run.name}".encode()).digest())
 
 
-def sentence(name: str, takes: Sequence[Take], targets: Sequence[Take], archive: Archive) -> Sentence | None:
+def make_sentence(name: str, takes: Sequence[Take], targets: Sequence[Take], archive: Archive) -> Sentence | None:
     """A sentence with its clips, equally loud; None when no free-running clip can be read."""
-    voices = [sound for take in takes if (sound := heard(take, archive)) is not None]
-    references = [sound for take in targets if (sound := heard(take, archive)) is not None]
+    voices = [sound for take in takes if (sound := read_take(take, archive)) is not None]
+    references = [sound for take in targets if (sound := read_take(take, archive)) is not None]
     if not voices:
         return None
-    level = common_loudness([*voices, *references])
-    clips = tuple(clip(sound, chr(ord("A") + place), level) for place, sound in enumerate(voices))
-    return Sentence(title=name, clips=clips, target=clip(references[0], "", level) if references else None)
+    loudness = find_common_loudness([*voices, *references])
+    clips = tuple(make_clip(sound, chr(ord("A") + place), loudness) for place, sound in enumerate(voices))
+    return Sentence(title=name, clips=clips, target=make_clip(references[0], "", loudness) if references else None)
 
 
-def heard(take: Take, archive: Archive) -> Sound | None:
+def read_take(take: Take, archive: Archive) -> Sound | None:
     """A take's samples; None when its file is gone or holds no sound."""
     file = archive.artefact(take.run.run_id, take.path) if take.run.run_id is not None else None
     if file is None:
         return None
     try:
-        samples, rate, _ = audio.read(file)
+        samples, rate, _ = audio.read_audio(file)
     except audio.AudioFileError:
         return None
-    return Sound(take=take, samples=samples, rate=rate) if loudness(samples, rate) else None
+    return Sound(take=take, samples=samples, rate=rate) if measure_loudness(samples, rate) else None
 
 
-def loudness(samples: Samples, rate: int) -> float:
+def measure_loudness(samples: Samples, rate: int) -> float:
     """Root mean square of the parts that are no pauses; 0 for silence."""
-    width = max(1, rate // 20)
+    width = max(1, rate // 20)  # parts of 50 ms
     padded = np.pad(samples.astype(np.float64), (0, -len(samples) % width))
     power = (padded.reshape(-1, width) ** 2).mean(axis=1)
     loudest = power.max(initial=0.0)
     return float(np.sqrt(power[power >= loudest * PAUSE**2].mean())) if loudest > 0 else 0.0
 
 
-def common_loudness(sounds: Sequence[Sound]) -> float:
+def find_common_loudness(sounds: Sequence[Sound]) -> float:
     """What all can be brought to without clipping: the usual loudness, or less when one has high peaks."""
-    room = [PEAK * loudness(one.samples, one.rate) / float(np.abs(one.samples).max()) for one in sounds]
+    room = [PEAK * measure_loudness(sound.samples, sound.rate) / float(np.abs(sound.samples).max()) for sound in sounds]
     return min(LOUDNESS, *room)
 
 
-def clip(sound: Sound, letter: str, level: float) -> Clip:
-    """A take for the page, brought to a loudness."""
-    samples = sound.samples * np.float32(level / loudness(sound.samples, sound.rate))
-    kind, content = audio.encoded(samples, sound.rate)
+def make_clip(sound: Sound, letter: str, loudness: float) -> Clip:
+    samples = sound.samples * np.float32(loudness / measure_loudness(sound.samples, sound.rate))
+    kind, content = audio.encode_audio(samples, sound.rate)
     uri = f"data:{kind};base64,{base64.b64encode(content).decode()}"
     return Clip(letter=letter, uri=uri, who=sound.take.run.name, link=sound.take.run.link)

@@ -1,86 +1,97 @@
-"""What a report shows, as plain data: findings fill it, pages.py writes it as HTML, Markdown or JSON."""
+"""What a report shows, as plain data: summary.py and build.py fill it, pages.py writes it as HTML, Markdown or JSON."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
-from smart_tuner.report.catalogue import Said
+from smart_tuner.report.message import Message
 
-Level = Literal["good", "watch", "sick"]
+Grade = Literal["good", "watch", "sick"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
     """A label and its sentence."""
 
-    label: Said
-    text: Said | str
+    label: Message
+    text: Message | str
     link: str = ""
+    always_differs: bool = False
+    """It is another one in any two studies, so that a comparison leaves it out: when they began, their seeds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """What to type next."""
 
-    label: Said
+    label: Message
     command: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class GuideVerdict:
     """What the metrics guide says of a value."""
 
     metric: str
     value: float
-    level: Level
-    rule: Said
+    grade: Grade
+    rule: Message
     """The threshold it was held against."""
 
 
+Verdicts = Mapping[str, tuple[GuideVerdict, ...]]
+"""By the run's name."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class TrialRow:
     """A trial's line in the leaderboard and in the table of verdicts."""
 
     name: str
     link: str
     """Empty when MLflow has no run of it."""
-    origin: Said | str
-    state: Said
-    marks: tuple[Said, ...]
-    """What it is: best, winner, baseline, rerun of the best ..."""
+    origin: Message | str
+    state: Message
+    is_open: bool = False
+    """It is still in training, or goes on with the next session."""
+    is_best: bool = False
+    is_baseline: bool = False
+    marks: tuple[Message, ...]
+    """What it is, in words: best, winner, baseline, rerun of the best ..."""
     metrics: dict[str, float | None]
     """By column of the leaderboard; None: not measured."""
     minutes: float | None
     """Training time; None when unknown."""
     changed: str
     """Values that differ from the baseline's, as --set takes them."""
-    why: Said | str
+    why: Message | str
     """Why it is no candidate: stopped by which rule, outside the constraints; empty for a candidate."""
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[GuideVerdict, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
     """A picture in the page."""
 
-    title: Said | str
+    title: Message
     uri: str
     """data:image/png;base64,..."""
-    alt: Said | str
+    alt: Message
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
     """A drawing and its equivalent in words and numbers."""
 
-    title: Said
+    title: Message
     svg: str
     """An <svg> element; its colours are the page's CSS variables."""
-    summary: Said
+    summary: Message
     """What it shows, in words."""
-    head: tuple[Said | str, ...] = ()
+    head: tuple[Message | str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     """A table of its main numbers; empty when the summary says all."""
-    note: Said | None = None
+    note: Message | None = None
     """What is left out, or smoothed."""
 
 
@@ -92,7 +103,7 @@ class Stop:
     kind: str
     """health or pruner."""
     names: tuple[str, ...]
-    meaning: Said
+    meaning: Message
     example: Line
     """A trial of them, linked, with its recorded sentence (always English)."""
     picture: Picture | None
@@ -120,52 +131,47 @@ class Sentence:
     """The recording through the same vocoder; not hidden."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Advice:
     """What to try next, and the numbers behind it."""
 
-    what: Said
-    because: Said
+    what: Message
+    because: Message
     command: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """The report."""
+    """The report. What stands first is its summary; the rest is empty where only that is wanted."""
 
     title: str
     """The study's name."""
-    kind: Said
-    status: Said
+    kind: Message
+    status: Message
     """Finished, running, interrupted, nothing finished yet."""
-    notices: tuple[Said, ...]
+    notices: tuple[Message, ...]
     """What is missing: runs that are gone, numbers that could not be read."""
     answer: tuple[Line, ...]
-    """(a) Five lines."""
+    """Five lines."""
     commands: tuple[Command, ...]
     columns: tuple[str, ...]
     """Metrics of the leaderboard."""
-    rows: tuple[Row, ...]
-    """(b) and (c): trials, the best first."""
-    stops: tuple[Stop, ...]
-    """(d)"""
+    rows: tuple[TrialRow, ...]
+    """All trials, the best first."""
     audit: tuple[Line, ...]
-    importance: tuple[Line, ...]
-    """(e) A line for each parameter, or why it cannot be said."""
-    matters: tuple[Chart, ...]
-    """(e) Importance, slices, interaction, parallel coordinates."""
-    curves: tuple[Chart, ...]
-    """(f)"""
-    pictures: tuple[Picture, ...]
-    """(g)"""
-    listening: tuple[Sentence, ...]
-    advice: tuple[Advice, ...]
-    """(h)"""
-    reproduction: tuple[Line, ...]
-    """(i)"""
-    settings: str
-    """YAML."""
-    space: str
-    """YAML."""
-    others: tuple["View", ...] = field(default=())
+    trials: Chart | None = None
+    """The objective of every trial over the data that the search had seen; None where that cannot be drawn."""
+    stops: tuple[Stop, ...] = ()
+    no_importance: Message | None = None
+    """Why the parameters are not weighed; None when the first chart of matters shows it."""
+    matters: tuple[Chart, ...] = ()
+    curves: tuple[Chart, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    listening: tuple[Sentence, ...] = ()
+    advice: tuple[Advice, ...] = ()
+    reproduction: tuple[Line, ...] = ()
+    settings: str = ""
+    space: str = ""
+    """Both as YAML."""
+    others: tuple["View", ...] = ()
     """What it is compared with."""

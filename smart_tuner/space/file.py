@@ -2,45 +2,40 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from smart_tuner import documents
-from smart_tuner.budget import Budget
 from smart_tuner.errors import SettingsError
-from smart_tuner.settings import SECTIONS, Settings
-from smart_tuner.space.rules import NOT_TUNED, TUNED_SECTIONS, Source, baseline, check, check_contained, listed, tunable
-from smart_tuner.space.space import METRICS, Category, Constraint, Objective, Parameter, Pruner, Sampler, Space
+from smart_tuner.settings import yaml_file
+from smart_tuner.settings.budget import Budget
+from smart_tuner.settings.settings import SECTIONS, Settings
+from smart_tuner.space.checks import (
+    NOT_TUNED,
+    TUNED_SECTIONS,
+    Source,
+    check_contained,
+    check_space,
+    list_values,
+    read_baseline,
+    tunable,
+)
+from smart_tuner.space.methods import PRUNERS, SAMPLERS, PrunerKind, SamplerKind
+from smart_tuner.space.objective import Objective
+from smart_tuner.space.parameter import Category, Parameter
+from smart_tuner.space.space import METRICS, Constraint, Pruner, Sampler, Space
 
 KEYS = ("parameters", "baseline", "objective", "constraints", "sampler", "pruner", "budget", "audit", "confirm")
 RANGE_KEYS = ("type", "low", "high", "log", "step", "when")
-SAMPLERS = {
-    "tpe": ("startup_trials",),
-    "gp": ("startup_trials",),
-    "cmaes": ("startup_trials",),
-    "random": (),
-    "qmc": (),
-    "grid": (),
-}
-PRUNERS = {
-    "asha": ("warmup", "reduction_factor"),
-    "hyperband": ("warmup", "reduction_factor"),
-    "median": ("warmup", "startup_trials"),
-    "percentile": ("warmup", "startup_trials", "percentile"),
-    "patient": ("warmup", "patience"),
-    "none": (),
-}
-"""Samplers and pruners, and what each can be told."""
 LIMITS = {"startup_trials": (1, 100_000), "reduction_factor": (2, 10), "percentile": (1, 99), "patience": (1, 1000)}
 
 
-def load(file: Path, settings: Settings, *, budget: str | None = None) -> Space:
+def load_space(file: Path, settings: Settings, *, budget: str | None = None) -> Space:
     """The space in a file, for these settings; budget stands for the file's own.
 
     Raises SettingsError for the first mistake, with file and line.
     """
-    read = documents.read(file, "search space")
+    read = yaml_file.read_yaml_file(file, "search space")
     source = Source(file=read.file, content=read.content, lines=read.lines)
     top = source.mapping((), source.content, "a search space", KEYS)
     objectives = _objectives(source, top.get("objective", {"metric": "validation.loss", "direction": "minimize"}))
@@ -55,8 +50,8 @@ def load(file: Path, settings: Settings, *, budget: str | None = None) -> Space:
         audit=source.number(("audit",), top.get("audit", 0.0), float, 0, 1),
         confirm=source.number(("confirm",), top.get("confirm", 3), int, 0, 20),
     )
-    check(source, space, settings)
-    return dataclasses.replace(space, baseline=baseline(source, space, settings, top.get("baseline", [])))
+    check_space(source, space, settings)
+    return dataclasses.replace(space, baseline=read_baseline(source, space, settings, top.get("baseline", [])))
 
 
 def _parameters(source: Source, given: Any) -> tuple[Parameter, ...]:
@@ -90,7 +85,7 @@ def _tunable_type(source: Source, name: str) -> Any:
     if section not in TUNED_SECTIONS:
         valid = f"; valid sections: {', '.join(TUNED_SECTIONS)}, as in hparams.learning_rate"
     else:
-        valid = f"; valid keys: {', '.join(one for one in known if one.startswith(section + '.'))}"
+        valid = f"; valid keys: {', '.join(setting for setting in known if setting.startswith(section + '.'))}"
     raise source.refusal(("parameters", name), f"unknown setting {name}{valid}.")
 
 
@@ -107,9 +102,9 @@ def _choices(source: Source, name: str, entry: dict[str, Any], wanted: Any) -> d
     given = entry.get("choices")
     if not isinstance(given, list) or len(given) < 2:
         raise source.refusal(place, f"{name}: choices must list at least two values; received {given!r}.")
-    choices = tuple(source.value((*place, row), name, one, wanted) for row, one in enumerate(given))
+    choices = tuple(source.value((*place, row), name, choice, wanted) for row, choice in enumerate(given))
     if len(set(choices)) < len(choices):
-        raise source.refusal(place, f"{name}: choices must differ; received {listed(choices)}.")
+        raise source.refusal(place, f"{name}: choices must differ; received {list_values(choices)}.")
     return {"choices": choices}
 
 
@@ -187,8 +182,8 @@ def _objectives(source: Source, given: Any) -> tuple[Objective, ...]:
             rule = f"the direction of {metric} must be minimize or maximize"
             raise source.refusal((*place, "direction"), f"{rule}; received {direction!r}.")
         objectives.append(Objective(metric=str(metric), direction=direction))
-    if not objectives or len({one.metric for one in objectives}) < len(objectives):
-        named = listed([one.metric for one in objectives]) or "none"
+    if not objectives or len({objective.metric for objective in objectives}) < len(objectives):
+        named = list_values([objective.metric for objective in objectives]) or "none"
         raise source.refusal(("objective",), f"objective must name at least one metric, each once; received {named}.")
     return tuple(objectives)
 
@@ -214,13 +209,13 @@ def _constraints(source: Source, given: Any) -> Iterator[Constraint]:
             yield Constraint(metric=metric, operator=operator, limit=limit)
 
 
-def _named(source: Source, what: str, given: Any, known: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+def _named(source: Source, what: str, given: Any, known: Mapping[str, SamplerKind | PrunerKind]) -> dict[str, Any]:
     """A sampler or pruner, given by its name alone or with what it is told."""
     entry = given if isinstance(given, dict) else {"name": given}
     name = entry.get("name")
     if not isinstance(name, str) or name not in known:
         raise source.refusal((what,), f"unknown {what} {name!r}; valid: {', '.join(known)}.")
-    source.mapping((what,), entry, f"{what} {name}", ("name", *known[name]))
+    source.mapping((what,), entry, f"{what} {name}", ("name", *known[name].options))
     for key in entry.keys() & LIMITS.keys():
         entry = {
             **entry,

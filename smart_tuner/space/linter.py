@@ -2,18 +2,16 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from smart_tuner.settings import SECTIONS, Settings
-from smart_tuner.space.rules import extent, listed
-from smart_tuner.space.space import HIGHER_IS_BETTER, Category, Parameter, Space, setting
+from smart_tuner.settings.settings import Settings, limits_of, setting_of
+from smart_tuner.space.checks import describe_range, list_values
+from smart_tuner.space.parameter import TRIALS_PER_DIMENSION, Category, Parameter
+from smart_tuner.space.space import HIGHER_IS_BETTER, Space
 
-TRIALS_PER_DIMENSION = 5
 WIDE = 30.0
 """A range whose ends differ by this factor is searched on a log scale."""
-NEAR = 0.05
-"""Share of a range that counts as its boundary."""
 MUTE_AT = ("validation.alignment_score", "validation.attention_coverage")
 """Metrics that tell a voice that reads its text from one that does not."""
 EFFECT = {
@@ -26,7 +24,7 @@ EFFECT = {
 """Settings that do something only while another one has one of these values."""
 
 
-def warnings(space: Space, settings: Settings, trials: int) -> list[str]:
+def find_warnings(space: Space, settings: Settings, trials: int) -> list[str]:
     """One sentence for everything unwise about searching a space with so many trials, each with what to do about it."""
     return [
         *(sentence for parameter in space.parameters for sentence in _about_scale(parameter)),
@@ -51,8 +49,8 @@ def _about_scale(parameter: Parameter) -> list[str]:
 
 def _about_own_values(space: Space, settings: Settings) -> list[str]:
     return [
-        f"{name} is {value} in the settings, outside {extent(space.by_name[name])}: it is tried first all the same, "
-        "but the sampler cannot come back to it; widen the range or change the setting."
+        f"{name} is {value} in the settings, outside {describe_range(space.by_name[name])}: it is tried first all the "
+        "same, but the sampler cannot come back to it; widen the range or change the setting."
         for name, value in space.own(settings).items()
         if not space.by_name[name].contains(value)
     ]
@@ -64,11 +62,10 @@ def _about_effects(space: Space, settings: Settings) -> list[str]:
         if name not in space.by_name or other in space.by_name[name].when:
             continue
         if other in space.by_name:
-            sentences.append(
-                f"{name} does nothing unless {other} is {listed(values)}: add when: {{{other}: [{listed(values)}]}}."
-            )
-        elif setting(settings, other) not in values:
-            own = listed([setting(settings, other)])
+            needed = list_values(values)
+            sentences.append(f"{name} does nothing unless {other} is {needed}: add when: {{{other}: [{needed}]}}.")
+        elif setting_of(settings, other) not in values:
+            own = list_values([setting_of(settings, other)])
             sentences.append(f"{name} does nothing while {other} is {own}: leave it out or change the setting.")
     return sentences
 
@@ -90,19 +87,23 @@ def _about_goals(space: Space) -> list[str]:
 
 
 def _about_sampler(space: Space) -> list[str]:
-    name = space.sampler.name
-    apart = [one.name for one in space.parameters if one.type == "categorical" or one.when]
-    if name in ("cmaes", "qmc") and apart:
-        return [f"{name} takes ranges without conditions alone; drawn at random: {', '.join(apart)}; tpe takes all."]
-    if name == "gp" and any(one.when for one in space.parameters):
-        return ["gp learns from what every trial has; parameters with conditions are drawn at random; tpe takes all."]
-    return []
+    name, kind = space.sampler.name, space.sampler.kind
+    apart = [
+        parameter.name
+        for parameter in space.parameters
+        if (parameter.when and not kind.takes_conditions)
+        or (parameter.type == "categorical" and not kind.takes_categories)
+    ]
+    if not apart:
+        return []
+    takes = "what every trial has" if kind.takes_categories else "ranges without conditions alone"
+    return [f"{name} takes {takes}; drawn at random: {', '.join(apart)}; tpe takes all."]
 
 
 def _about_trials(space: Space, trials: int) -> list[str]:
     dimensions = len(space.parameters)
     sentences = []
-    if space.sampler.name == "grid":
+    if space.sampler.kind.is_list:
         points = math.prod(parameter.size() or 1 for parameter in space.parameters)
         return (
             [] if trials >= points else [f"{trials} trials leave {points - trials} of the grid's {points} points out."]
@@ -112,12 +113,12 @@ def _about_trials(space: Space, trials: int) -> list[str]:
         sentences.append(
             f"{trials} trials are few for {dimensions} parameters: take {wanted} or more, or search over fewer."
         )
-    if space.sampler.name in ("tpe", "gp", "cmaes") and trials <= space.sampler.startup_trials:
+    if space.sampler.kind.startup_argument and trials <= space.sampler.startup_trials:
         sentences.append(
             f"all {trials} trials are drawn at random, as startup_trials is {space.sampler.startup_trials}: "
             f"lower it, or take more trials."
         )
-    if space.pruner.name in ("median", "percentile") and trials <= space.pruner.startup_trials:
+    if "startup_trials" in space.pruner.kind.options and trials <= space.pruner.startup_trials:
         sentences.append(
             f"the pruner {space.pruner.name} stops none of {trials} trials, as its startup_trials is "
             f"{space.pruner.startup_trials}: lower it, or take more trials."
@@ -130,40 +131,16 @@ def boundary_warnings(space: Space, values: Mapping[str, Category]) -> list[str]
     sentences = []
     for name, value in values.items():
         parameter = space.by_name.get(name)
-        end = _end(parameter, value) if parameter is not None and not isinstance(value, bool | str) else None
+        end = parameter.end_at(value, limits_of(name)) if parameter is not None else None
         if parameter is not None and end is not None:
             what = "add choices beyond" if parameter.type == "categorical" else "widen the range"
-            sentences.append(
-                f"the best {name}, {value:.4g}, lies at the {end} end of {extent(parameter)}: {what} and search again."
-            )
+            where = f"at the {end} end of {describe_range(parameter)}"
+            sentences.append(f"the best {name}, {value:.4g}, lies {where}: {what} and search again.")
     return sentences
 
 
-def _end(parameter: Parameter, value: float) -> str | None:
-    """The end, low or high, at which a value lies when the setting could go further."""
-    numbers = sorted(parameter.choices) if parameter.type == "categorical" else [parameter.low, parameter.high]
-    low, high = float(numbers[0]), float(numbers[-1])
-    if parameter.type == "categorical":
-        share = 0.0 if value == low else 1.0 if value == high else 0.5
-    elif parameter.log:
-        share = math.log(value / low) / math.log(high / low)
-    else:
-        share = (value - low) / (high - low)
-    if share <= NEAR and _may_be(parameter.name, low, -1):
-        return "low"
-    return "high" if share >= 1 - NEAR and _may_be(parameter.name, high, 1) else None
-
-
-def _may_be(name: str, end: float, direction: int) -> bool:
-    """Whether the setting's own limits leave room beyond this end."""
-    section, _, key = name.partition(".")
-    limits = next(spec.metadata for spec in fields(SECTIONS[section]) if spec.name == key)
-    limit = limits.get("high") if direction > 0 else limits.get("low")
-    return limit is None or end != limit
-
-
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class SpaceChange:
     """How a space differs from what it was when its study began."""
 
     sentence: str
@@ -171,7 +148,7 @@ class Change:
     """The study cannot go on with it."""
 
 
-def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+def compare_spaces(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[SpaceChange]:
     """All changes between two Space.to_plain(), and what each does to the study."""
     old, new = before["parameters"], now["parameters"]
     added, dropped = [name for name in new if name not in old], [name for name in old if name not in new]
@@ -183,7 +160,7 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
     for key, sentence in FATAL.items():
         if before[key] != now[key]:
             what = f"{key} was {_short(before[key])} and is {_short(now[key])}"
-            changes.append(Change(sentence=f"{what}: {sentence}", fatal=True))
+            changes.append(SpaceChange(sentence=f"{what}: {sentence}", fatal=True))
     for key, sentence in HARMLESS.items():
         if before[key] != now[key]:
             changes.append(_note(f"{key} has changed: {sentence}"))
@@ -204,41 +181,43 @@ HARMLESS = {
 }
 
 
-def _parameter_change(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Change:
+def _parameter_change(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> SpaceChange:
     for key in ("type", "choices", "log"):
         if old[key] != new[key]:
             was, now = _short(old[key]), _short(new[key])
-            return Change(sentence=f"{name}: {key} was {was} and is {now}, which a study cannot take in", fatal=True)
+            return SpaceChange(
+                sentence=f"{name}: {key} was {was} and is {now}, which a study cannot take in", fatal=True
+            )
     if old["when"] != new["when"]:
         return _note(f"{name} has another condition: trials from before and after differ in when it counts")
-    was, now = (f"{one['low']:g} to {one['high']:g} in steps of {one['step']}" for one in (old, new))
+    was, now = (f"{bounds['low']:g} to {bounds['high']:g} in steps of {bounds['step']}" for bounds in (old, new))
     what = f"{name} ranged over {was} and ranges over {now}".replace(" in steps of None", "")
     return _note(f"{what}: the sampler searches it apart from the other parameters from now on")
 
 
-def _note(sentence: str) -> Change:
-    return Change(sentence=sentence, fatal=False)
+def _note(sentence: str) -> SpaceChange:
+    return SpaceChange(sentence=sentence, fatal=False)
 
 
 def _short(value: Any) -> str:
     if isinstance(value, dict):
-        return " ".join(str(one) for one in value.values())
-    return ", ".join(_short(one) for one in value) if isinstance(value, list) and value else str(value)
+        return " ".join(str(part) for part in value.values())
+    return ", ".join(_short(part) for part in value) if isinstance(value, list) and value else str(value)
 
 
-def describe(space: Space, settings: Settings) -> list[str]:
+def describe_space(space: Space, settings: Settings) -> list[str]:
     """What a space comes to, a line for each part, for a person to check."""
     own, pruner = space.own(settings), space.pruner
     lines = []
     for parameter in space.parameters:
-        when = "".join(f"; when {name} is {listed(allowed)}" for name, allowed in parameter.when.items())
-        first = f"; tried first: {listed([own[parameter.name]])}" if parameter.name in own else ""
-        lines.append(f"{parameter.name}: {parameter.type}, {extent(parameter)}{when}{first}")
-    lines += [f"baseline {row}: {point(values)}" for row, values in enumerate(space.baseline, start=2)]
+        when = "".join(f"; when {name} is {list_values(allowed)}" for name, allowed in parameter.when.items())
+        first = f"; tried first: {list_values([own[parameter.name]])}" if parameter.name in own else ""
+        lines.append(f"{parameter.name}: {parameter.type}, {describe_range(parameter)}{when}{first}")
+    lines += [f"baseline {row}: {describe_point(values)}" for row, values in enumerate(space.baseline, start=2)]
     warmup = f", from {pruner.warmup or 'a tenth of the budget'} on" if pruner.name != "none" else ""
     return [
         *lines,
-        "objective: " + ", ".join(f"{one.direction} {one.metric}" for one in space.objectives),
+        "objective: " + ", ".join(f"{objective.direction} {objective.metric}" for objective in space.objectives),
         "constraints: " + (", ".join(map(str, space.constraints)) or "none"),
         f"sampler: {space.sampler.name}; pruner: {pruner.name}{warmup}",
         f"budget of a trial: {space.budget or settings.hparams.budget}",
@@ -246,10 +225,10 @@ def describe(space: Space, settings: Settings) -> list[str]:
     ]
 
 
-def point(values: Mapping[str, Category]) -> str:
+def describe_point(values: Mapping[str, Category]) -> str:
     """A configuration in a line, without the names of sections."""
     return ", ".join(f"{name.partition('.')[2]} {_rounded(value)}" for name, value in values.items())
 
 
 def _rounded(value: Category) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else listed([value])
+    return f"{value:.3g}" if isinstance(value, float) else list_values([value])

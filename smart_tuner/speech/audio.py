@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from smart_tuner.settings import Speech
+from smart_tuner.settings.speech import Speech
 
 MEL_VERSION = 1
 """Raise it when the same settings come to give other mels or facts: caches made before are then left alone."""
@@ -50,7 +50,7 @@ class AudioFacts:
     """Share of samples at full scale."""
 
 
-def read(path: Path) -> tuple[Samples, int, int]:
+def read_audio(path: Path) -> tuple[Samples, int, int]:
     """Mono samples in -1..1, sample rate and number of channels. Raises AudioFileError."""
     if path.stat().st_size == 0:
         raise AudioFileError("empty file")
@@ -90,7 +90,7 @@ def _promised_frames(path: Path) -> int:
 
 def analyse(path: Path, speech: Speech) -> tuple[NDArray[np.float32], AudioFacts]:
     """Log-mel spectrogram (M, F) of a file, trimmed and resampled, and what was found. Raises AudioFileError."""
-    samples, rate, channels = read(path)
+    samples, rate, channels = read_audio(path)
     if not len(samples) or not np.abs(samples).max():
         raise AudioFileError("holds only silence" if len(samples) else "holds no samples")
     width, hop = max(4, rate // 50), max(1, rate // 200)  # 20 ms and 5 ms at any rate
@@ -176,7 +176,7 @@ def header_seconds(path: Path) -> float | None:
         return None
 
 
-def encoded(samples: Samples, rate: int) -> tuple[str, bytes]:
+def encode_audio(samples: Samples, rate: int) -> tuple[str, bytes]:
     """Media type and content of a small file that browsers play: MP3, which all play, or at odd rates Vorbis."""
     written = io.BytesIO()
     if rate in MP3_RATES:

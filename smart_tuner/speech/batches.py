@@ -5,8 +5,8 @@ Needs numpy and torch only: the training loop runs where no audio library is ins
 
 import signal
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,21 @@ class Example:
     frames: int
     mel: Path
     """A .npy file of the log-mel spectrogram (M, F)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """All that a training reads."""
+
+    train: Sequence[Example]
+    validation: Sequence[Example]
+    symbols: tuple[str, ...]
+    """The symbol table, in embedding order."""
+    mean_mel: NDArray[np.float32]
+    """Mean log-mel frame (M,) of the training utterances."""
+    front_end: Mapping[str, str] = field(default_factory=dict)
+    """How texts become symbols, as a checkpoint keeps it."""
+    corpus_digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +167,7 @@ def fill_ratio(frames: Sequence[int], batches: list[list[int]]) -> float:
     return float(sum(int(lengths[batch].sum()) for batch in batches) / padded)
 
 
-def load(
+def load_batches(
     examples: Sequence[Example],
     batches: list[list[int]],
     device: torch.device,

@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from smart_tuner.errors import StorageError
 from smart_tuner.progress import Report
-from smart_tuner.settings import Speech
+from smart_tuner.settings.speech import Speech
 from smart_tuner.speech.audio import MEL_VERSION, AudioFacts, AudioFileError, analyse
 
 AUDIO_FIELDS = [

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from smart_tuner.errors import CorpusError
 from smart_tuner.progress import Report
-from smart_tuner.settings import Settings
+from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.audio import WAV_EXTENSIONS
 from smart_tuner.speech.batches import Example
 from smart_tuner.speech.cache import MelCache
 from smart_tuner.speech.front_end import FrontEnd
-from smart_tuner.speech.text import SymbolTable, detect_language
+from smart_tuner.speech.symbols import SymbolTable
+from smart_tuner.speech.text import detect_language
 
 SHORTEST_FRAMES = 20
 """Shortest clip that training takes: two decoder steps at the largest reduction factor."""
@@ -70,7 +71,7 @@ class Examples:
     """File of the recogniser that was trained on these mels, when free-running speech is to be judged."""
 
 
-def read(sources: Sequence[Path], settings: Settings) -> Corpus:
+def read_corpus(sources: Sequence[Path], settings: Settings) -> Corpus:
     """A corpus from an LJSpeech folder, a list of `path|text` rows, or a training and a validation list.
 
     Raises CorpusError for a source that is not there and for a row with the wrong number of columns.
@@ -153,11 +154,11 @@ def _clip_of_list(file: Path, entry: str) -> tuple[str, Path]:
 def _split(utterances: list[Utterance], settings: Settings) -> tuple[list[Utterance], list[Utterance]]:
     """Training and validation rows. Which row goes where depends on names alone, not on their order."""
     ranked = sorted(utterances, key=lambda utterance: (fixed_rank(utterance.name), utterance.name))
-    count = held_out(len(ranked), settings)
+    count = hold_out(len(ranked), settings)
     return ranked[count:], ranked[:count]
 
 
-def held_out(utterances: int, settings: Settings) -> int:
+def hold_out(utterances: int, settings: Settings) -> int:
     """How many of a corpus's utterances are for validation when it brings no validation list."""
     share = int(utterances * settings.speech.validation_share + 1e-9)
     return min(max(1, share), settings.hparams.validation_utterances, utterances - 1)
@@ -168,7 +169,7 @@ def fixed_rank(name: str) -> str:
     return sha256(name.encode()).hexdigest()
 
 
-def prepare(corpus: Corpus, settings: Settings, cache: MelCache, report: Report) -> Examples:
+def prepare_examples(corpus: Corpus, settings: Settings, cache: MelCache, report: Report) -> Examples:
     """Fill the mel cache and check all that training relies on. Raises CorpusError with the first broken rule."""
     check_sizes(len(corpus.train), len(corpus.validation), settings)
     _check_repeated(corpus)

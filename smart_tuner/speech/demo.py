@@ -20,7 +20,7 @@ RATE = 1
 WORDS_A_MINUTE = 160
 
 
-def sentences(language: str) -> list[str]:
+def read_sentences(language: str) -> list[str]:
     """The demo's text, one sentence an utterance."""
     return (resources.files("smart_tuner.speech") / f"demo_{language}.txt").read_text(encoding="utf-8").splitlines()
 
@@ -40,7 +40,7 @@ def build(root: Path, language: str, report: Report) -> Path:
 
 
 def _speak_all(folder: Path, language: str, report: Report) -> None:
-    part, texts = folder.with_suffix(".part"), sentences(language)
+    part, texts = folder.with_suffix(".part"), read_sentences(language)
     shutil.rmtree(part, ignore_errors=True)
     (part / "wavs").mkdir(parents=True)
     rows = []
@@ -54,9 +54,9 @@ def _speak_all(folder: Path, language: str, report: Report) -> None:
 
 
 def _require_espeak() -> None:
-    if not espeak.installed():
+    if not espeak.is_installed():
         raise CorpusError(
-            "The demo corpus needs the package espeakng-loader (make install, or pip install 'smart-tuner-tts[demo]'); "
+            "The demo corpus needs the package espeakng-loader (pip install espeakng-loader); "
             "or name a corpus of your own with --data."
         )
 
@@ -71,7 +71,7 @@ def _speak(texts: list[str], language: str) -> Iterator[tuple[NDArray[np.int16],
             heard.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
-    with espeak.started(language) as (library, rate):
+    with espeak.start_espeak(language) as (library, rate):
         library.espeak_SetSynthCallback(collect)
         library.espeak_SetParameter(RATE, WORDS_A_MINUTE, 0)
         for text in texts:

@@ -2,8 +2,6 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
-from itertools import pairwise
 
 from num2words import num2words
 
@@ -21,9 +19,8 @@ from smart_tuner.speech.english_words import (
     SIGNS,
     UNITS,
 )
+from smart_tuner.speech.numerals import LONGEST_NUMBER, ReadingRule, roman
 
-LONGEST_NUMBER = 15
-"""Digits from which a number is read digit by digit."""
 NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 MONTH = rf"({'|'.join(MONTHS)}|(?:{'|'.join(month[:3] for month in MONTHS if len(month) > 3)}|Sept)\.)"
 DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
@@ -47,7 +44,6 @@ YEAR_WORDS = {
 """Words before which any four digits are a year."""
 SINGULAR = {"was", "is", "has", "as", "its", "his", "this", "us", "yes", "thus"}
 """Words in s that no number counts."""
-Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
 
 def cardinal(digits: str) -> str:
@@ -75,12 +71,6 @@ def one_by_one(digits: str) -> str:
 def plural(word: str) -> str:
     """Nineteen eighty as nineteen eighties."""
     return word[:-1] + "ies" if word.endswith("y") else word + ("es" if word.endswith("x") else "s")
-
-
-def roman(numeral: str) -> int:
-    """XIV as 14; letters from I to L."""
-    values = [{"I": 1, "V": 5, "X": 10, "L": 50}[letter] for letter in numeral]
-    return sum(-one if one < after else one for one, after in pairwise([*values, 0]))
 
 
 def _month(name: str) -> str:
@@ -191,7 +181,7 @@ def _abbreviation(found: re.Match[str]) -> str:
     return ABBREVIATIONS[short] + (_full_stop(found) if short in ENDING else "")
 
 
-RULES: list[Rule] = [
+RULES: list[ReadingRule] = [
     (re.compile("[¼-¾⅐-⅞]"), lambda found: " " + unicodedata.normalize("NFKC", found[0]).replace("⁄", "/")),
     (re.compile(rf"\d{{{LONGEST_NUMBER + 1},}}"), lambda found: one_by_one(found[0])),
     (re.compile(r"(?<![\d-])(?:\(?(\d{3})\)?[ -])?(\d{3})-(\d{4})(?![\d-])"),
@@ -240,7 +230,7 @@ RULES: list[Rule] = [
 """In this order: a rule sees what those before it left."""
 
 
-def read_aloud(text: str) -> str:
+def read_english(text: str) -> str:
     """A text in plain typography (normalise brings it there) as it is read; letter case is not kept."""
     if text.isupper() and " " in text.strip():
         text = text.lower()  # capitals say nothing where all is capitals; a single word may be MP3

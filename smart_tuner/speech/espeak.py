@@ -11,7 +11,7 @@ SYNCHRONOUS, UTF8 = 2, 1
 """espeak-ng's constants: hand results to the caller and wait; text is UTF-8."""
 
 
-def installed() -> bool:
+def is_installed() -> bool:
     """Whether the wheel is there."""
     try:
         import espeakng_loader  # noqa: F401
@@ -21,7 +21,7 @@ def installed() -> bool:
 
 
 @contextmanager
-def started(voice: str) -> Iterator[tuple[ctypes.CDLL, int]]:
+def start_espeak(voice: str) -> Iterator[tuple[ctypes.CDLL, int]]:
     """The library speaking with a voice, and its sample rate in Hz. Raises ImportError, CorpusError."""
     import espeakng_loader
 

@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Literal, cast
 
 from smart_tuner.errors import SettingsError
-from smart_tuner.settings import Speech
+from smart_tuner.settings.speech import Speech
 from smart_tuner.speech import phonemes, stress
-from smart_tuner.speech.text import LETTERS, SymbolTable, normalise
+from smart_tuner.speech.symbols import LETTERS, SymbolTable
+from smart_tuner.speech.text import normalise
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class FrontEnd:
     @property
     def symbols(self) -> SymbolTable:
         """The table of all that it may write; the same for every corpus."""
-        return phonemes.table(self.language) if self.kind == "phonemes" else SymbolTable.of(self.language)
+        return phonemes.phoneme_table(self.language) if self.kind == "phonemes" else SymbolTable.of(self.language)
 
     def read(self, text: str) -> str:
         """A text as it is read aloud, in the table's symbols as far as these can write it. Raises SettingsError."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from smart_tuner.errors import SettingsError
 from smart_tuner.speech import espeak
-from smart_tuner.speech.text import END, PAD, PUNCTUATION, SymbolTable
+from smart_tuner.speech.symbols import END, PAD, PUNCTUATION, SymbolTable
 
 VOICES = {"en": "en-us", "ru": "ru"}
 IPA = {
@@ -30,7 +30,7 @@ REDUCED = dict(zip("аеёиоуыэюя", "ʌiɵiʌuyɪuʌ", strict=True))
 """Russian vowel letters as espeak-ng writes them under stress and without."""
 
 
-def table(language: str) -> SymbolTable:
+def phoneme_table(language: str) -> SymbolTable:
     """The fixed table of a language's phonemes, laid out as that of its letters."""
     return SymbolTable((PAD, END, *PUNCTUATION, *IPA[language]))
 
@@ -38,17 +38,16 @@ def table(language: str) -> SymbolTable:
 def spell(texts: Sequence[str], language: str) -> list[str]:
     """Normalised texts as phonemes; Russian stress marks decide over espeak-ng's own guess.
 
-    Letters of another script stay, and are unknown to the table. Raises SettingsError without espeakng-loader (extra
-    phonemes).
+    Letters of another script stay, and are unknown to the table. Raises SettingsError without espeakng-loader.
     """
-    if not espeak.installed():
+    if not espeak.is_installed():
         raise SettingsError(
-            "speech.front_end=phonemes needs the package espeakng-loader (pip install 'smart-tuner-tts[phonemes]'); "
+            "speech.front_end=phonemes needs the package espeakng-loader (pip install espeakng-loader); "
             "or set speech.front_end=letters."
         )
     if language == "en":
         texts = [LETTER_A.sub("eh", text) for text in texts]  # so espeak-ng says the letter, not the article
-    with espeak.started(VOICES[language]) as (library, _):
+    with espeak.start_espeak(VOICES[language]) as (library, _):
 
         def heard(words: str) -> str:
             return _phonemes(library, words)
@@ -65,10 +64,10 @@ def _spoken(heard: Callable[[str], str], words: str) -> str:
     written, spoken = words.split(), together.split()
     if len(written) != len(spoken):  # espeak-ng joined some
         spoken = [heard(word) for word in bare.split()]
-    return " ".join(restressed(ipa, word) for ipa, word in zip(spoken, written, strict=True))
+    return " ".join(move_stress(ipa, word) for ipa, word in zip(spoken, written, strict=True))
 
 
-def restressed(ipa: str, word: str) -> str:
+def move_stress(ipa: str, word: str) -> str:
     """The phonemes of a Russian word with the stress where its plus says, vowels full and reduced accordingly."""
     letters = [letter for letter in word if letter in FULL]
     sounds = [found.start() for found in VOWELS.finditer(ipa.replace("ˈ", "").replace("ˌ", ""))]

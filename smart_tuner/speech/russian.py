@@ -2,15 +2,12 @@
 
 import functools
 import re
-from collections.abc import Callable
 from typing import Any
 
 from num2words import num2words
 
-from smart_tuner.speech.english import roman
+from smart_tuner.speech.numerals import LONGEST_NUMBER, ReadingRule, roman
 
-LONGEST_NUMBER = 15
-"""Digits from which a number is read digit by digit."""
 CASES = {
     "genitive": "с со до от из у без для около после кроме более менее больше меньше свыше",
     "dative": "к ко",
@@ -30,7 +27,6 @@ ENDS = r"(?=\s*(?:[,;:!?)](?!\d)|\.(?!\d)|—|$))"
 ORDINAL_CASES = {"": "n", "о": "n", "ый": "n", "ая": "n", "а": "g", "ого": "g", "ой": "g", "у": "d", "ому": "d",
                  "е": "p", "ом": "p", "ую": "a"}  # fmt: skip
 """The case that a singular noun's or adjective's ending leaves an ordinal before it."""
-Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
 
 def _number(value: int, case: str = "nominative") -> str:
@@ -87,7 +83,7 @@ def _jubilee(found: re.Match[str]) -> str:
     return str(_library().normalize(f"{found[1]}-летний")).lower().removesuffix("летний") + found[2]
 
 
-BEFORE: list[Rule] = [
+BEFORE: list[ReadingRule] = [
     (re.compile(rf"\d{{{LONGEST_NUMBER + 1},}}"), _digits),
     (re.compile(r"(?<![\d+])(8)[ -]?\(?(\d{3})\)?[ -]?(\d{3})[ -](\d\d)[ -](\d\d)(?!\d)"), _telephone),
     (re.compile(r"(?<![\d+])(8)(9\d\d|800)(\d{3})(\d\d)(\d\d)(?!\d)"), _telephone),
@@ -136,7 +132,7 @@ SIGNS = {"%": "процентов", "&": "и", "=": "равно", "№": "ном
 """Where the library left them."""
 
 
-def read_aloud(text: str) -> str:
+def read_russian(text: str) -> str:
     """A text in plain typography (normalise brings it there) as it is read; letter case is not kept."""
     full_stop = text.rstrip().endswith(".")
     text = re.sub(r"(?<=\d )-(?= \d+ =)", "минус", text)

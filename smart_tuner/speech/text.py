@@ -1,17 +1,13 @@
-"""Text to symbols, English and Russian: numbers and abbreviations read out, letter case folded, nothing dropped."""
+"""Texts as they are read aloud, English and Russian: numbers and abbreviations in words, nothing dropped."""
 
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from smart_tuner.errors import CorpusError
-from smart_tuner.speech import english, russian
-
-PAD, END = "_", "~"
-PUNCTUATION = " !\"'(),-.:;?"
-LETTERS = {"en": "abcdefghijklmnopqrstuvwxyz", "ru": "абвгдеёжзийклмнопрстуфхцчшщъыьэюя+"}
+from smart_tuner.speech.english import read_english
+from smart_tuner.speech.russian import read_russian
 
 TYPOGRAPHY = str.maketrans(
     {
@@ -36,29 +32,6 @@ TYPOGRAPHY = str.maketrans(
 STRESSED_VOWEL = re.compile("([аеиоуыэюяАЕИОУЫЭЮЯ])\u0301")  # a combining acute accent marks Russian stress
 
 
-@dataclass(frozen=True)
-class SymbolTable:
-    """The symbols a model knows, in the order of its embedding's rows; row 0 pads."""
-
-    symbols: tuple[str, ...]
-
-    @classmethod
-    def of(cls, language: str) -> "SymbolTable":
-        """The fixed table of a language: en or ru."""
-        return cls((PAD, END, *PUNCTUATION, *LETTERS[language]))
-
-    def encode(self, text: str) -> list[int]:
-        """Row numbers of a normalised text, the end symbol last. Raises KeyError for a symbol outside the table."""
-        rows = {symbol: row for row, symbol in enumerate(self.symbols)}
-        return [rows[symbol] for symbol in (*text, END)]
-
-    def unknown(self, texts: Iterable[str]) -> Counter[str]:
-        """Symbols of normalised texts that the table lacks, with their counts."""
-        counts = Counter(symbol for text in texts for symbol in text)
-        known = set(self.symbols) - {PAD, END}
-        return Counter({symbol: count for symbol, count in counts.items() if symbol not in known})
-
-
 def detect_language(texts: Iterable[str]) -> str:
     """En or ru, by the script that most letters belong to. Raises CorpusError when there are no letters."""
     scripts = Counter(
@@ -75,8 +48,8 @@ def normalise(text: str, language: str) -> str:
     """The text as it is read aloud, in the symbols of the language's table where these can write it."""
     text = re.sub(r"\s+", " ", unicodedata.normalize("NFC", text).translate(TYPOGRAPHY)).strip()
     if language == "ru":
-        text = russian.read_aloud(STRESSED_VOWEL.sub(r"+\1", text)).translate(TYPOGRAPHY)
+        text = read_russian(STRESSED_VOWEL.sub(r"+\1", text)).translate(TYPOGRAPHY)
     else:
-        plain = unicodedata.normalize("NFKD", english.read_aloud(text))
+        plain = unicodedata.normalize("NFKD", read_english(text))
         text = "".join(mark for mark in plain if not unicodedata.combining(mark))
     return re.sub(r"\s+", " ", text).strip()

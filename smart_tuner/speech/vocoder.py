@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from smart_tuner.errors import SettingsError
-from smart_tuner.settings import Speech
+from smart_tuner.settings.speech import Speech
 from smart_tuner.speech.audio import FLOOR, Samples, griffin_lim
 
 Vocoder = Callable[[NDArray[np.float32]], Samples]
@@ -26,7 +26,7 @@ LOUDEST = 2.0
 """Samples are cut at 1, which a loud word may be; beyond this they are no samples in -1..1."""
 
 
-def load(path: Path | None, speech: Speech, device: torch.device) -> Vocoder:
+def load_vocoder(path: Path | None, speech: Speech, device: torch.device) -> Vocoder:
     """A vocoder file's vocoder, tried on silence; Griffin-Lim without a file.
 
     The file takes mels (1, M, F) as this program makes them and returns samples, (F x hop_length) of them but for a
@@ -80,7 +80,7 @@ def _onnx(path: Path) -> Callable[[NDArray[np.float32]], Any]:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as problem:  # its errors have no common class
         raise SettingsError(f"--vocoder: {path} is no ONNX model that onnxruntime can run.") from problem
-    (name, *others) = [one.name for one in session.get_inputs()]
+    (name, *others) = [given.name for given in session.get_inputs()]
     if others:
         raise SettingsError(f"--vocoder: {path} takes {1 + len(others)} inputs; a vocoder here takes the mels alone.")
     return lambda mels_1MF: session.run(None, {name: mels_1MF})[0]

@@ -1,4 +1,4 @@
-"""Samplers and pruners by the names that a search space gives them."""
+"""Samplers by the names that a search space gives them, and what they would suggest."""
 
 import importlib
 import random
@@ -9,33 +9,28 @@ from hashlib import sha256
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import (
-    BasePruner,
-    HyperbandPruner,
-    NopPruner,
-    PatientPruner,
-    PercentilePruner,
-    SuccessiveHalvingPruner,
-)
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler
 
 from smart_tuner.errors import SettingsError
-from smart_tuner.settings import Settings
-from smart_tuner.space.space import Category, Chooser, Space
+from smart_tuner.settings.settings import Settings
+from smart_tuner.space.methods import SAMPLERS, SamplerKind, list_others
+from smart_tuner.space.parameter import Category, Chooser, Parameter
+from smart_tuner.space.space import Space
 
 LARGEST_GRID = 100_000
 MOST_INVALID = 100
 """Suggestions in a row that are no valid settings."""
 
 
-def derived(*parts: object) -> int:
+def derive_seed(*parts: object) -> int:
     """A number from 0 to 2 ** 32 - 1 that the parts alone decide."""
     return int.from_bytes(sha256(" ".join(map(str, parts)).encode()).digest()[:4], "big")
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet_optuna() -> Iterator[None]:
     """Keep to ourselves what Optuna warns of and we know: experimental parts, and own values out of a range."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -46,61 +41,35 @@ def quiet() -> Iterator[None]:
 def make_sampler(space: Space, seed: int, trials: int) -> BaseSampler:
     """The space's sampler, for a study with a base seed that holds so many trials already.
 
-    A study that goes on gets another seed: the same one would suggest the same values again. A QMC sequence is the
-    exception, as the study's storage counts how far it has come. The grid's points are enqueued, so its sampler is
-    never asked. Raises SettingsError for cmaes without its package.
+    A study that goes on gets another seed: the same one would suggest the same values again. Raises SettingsError for
+    a sampler that is unknown or lacks its package.
     """
-    name, startup, fresh = space.sampler.name, space.sampler.startup_trials, derived(seed, trials)
-    with quiet():
-        if name == "tpe":
-            conditions = any(parameter.when for parameter in space.parameters)
-            return TPESampler(
-                seed=fresh, multivariate=True, constant_liar=True, group=conditions, n_startup_trials=startup
-            )
-        if name == "gp":
-            return GPSampler(seed=fresh, n_startup_trials=startup, warn_independent_sampling=False)
-        if name == "cmaes":
-            _require_cmaes()
-            return CmaEsSampler(seed=fresh, n_startup_trials=startup, warn_independent_sampling=False)
-        if name == "qmc":
-            return QMCSampler(scramble=True, seed=derived(seed), warn_independent_sampling=False)
-        return RandomSampler(seed=fresh)
+    sampler = space.sampler
+    if sampler.name not in SAMPLERS:
+        raise SettingsError(f"The sampler must be one of {', '.join(SAMPLERS)}; received {sampler.name!r}.")
+    kind = sampler.kind
+    require_package(kind)
+    arguments = dict(kind.arguments)
+    if any(parameter.when for parameter in space.parameters):
+        arguments |= kind.arguments_with_conditions
+    if kind.startup_argument:
+        arguments[kind.startup_argument] = sampler.startup_trials
+    arguments["seed"] = derive_seed(seed) if kind.is_sequence else derive_seed(seed, trials)
+    module, _, name = kind.made_by.partition(":")
+    with quiet_optuna():
+        made: BaseSampler = getattr(importlib.import_module(module), name)(**arguments)
+    return made
 
 
-def _require_cmaes() -> None:
+def require_package(kind: SamplerKind) -> None:
+    """Raise SettingsError for a sampler whose package is not installed."""
     try:
-        importlib.import_module("cmaes")
+        importlib.import_module(kind.package or "optuna")
     except ImportError as problem:
         raise SettingsError(
-            "The sampler cmaes needs the package cmaes (pip install cmaes); without it: tpe, gp, random, qmc, grid."
+            f"The sampler {kind.name} needs the package {kind.package} (pip install {kind.package}); without it: "
+            f"{list_others(SAMPLERS, kind.name)}."
         ) from problem
-
-
-def make_pruner(space: Space, rungs: Sequence[int]) -> BasePruner:
-    """The space's pruner, which compares trials at the rungs (utterances).
-
-    asha: of the trials that have reached a rung so far, this one included, the best 1 in reduction_factor go on, each
-    judged when it arrives and never again. With fewer than 2 * reduction_factor of them that is the best one alone,
-    so early trials are judged harshly: the second trial goes on only if it beats the first. The first rung comes after
-    the warm-up for that reason, and the audit measures what it costs. hyperband: the same, but each trial
-    (by its number) starts to be judged at another rung. median, percentile: compared with complete trials once there
-    are startup_trials of them. patient: compared with nothing but itself, patience rungs ago.
-    """
-    pruner = space.pruner
-    if not rungs:
-        return NopPruner()
-    if pruner.name == "asha":
-        return SuccessiveHalvingPruner(min_resource=rungs[0], reduction_factor=pruner.reduction_factor)
-    if pruner.name == "hyperband":
-        last = rungs[-1] + 1  # so that rounding in its logarithm loses no rung
-        return HyperbandPruner(min_resource=rungs[0], max_resource=last, reduction_factor=pruner.reduction_factor)
-    if pruner.name in ("median", "percentile"):
-        share = 50.0 if pruner.name == "median" else pruner.percentile
-        return PercentilePruner(share, n_startup_trials=pruner.startup_trials)
-    if pruner.name == "patient":
-        with quiet():
-            return PatientPruner(None, patience=pruner.patience)
-    return NopPruner()
 
 
 class _Path:
@@ -134,7 +103,7 @@ class _Path:
         return branch
 
 
-def grid(space: Space, seed: int) -> list[dict[str, Category]]:
+def list_grid(space: Space, seed: int) -> list[dict[str, Category]]:
     """Every combination once, in an order that the seed decides: a study that goes on has the same one.
 
     Raises SettingsError for a float without steps and for more combinations than anybody trains.
@@ -145,7 +114,8 @@ def grid(space: Space, seed: int) -> list[dict[str, Category]]:
         points.append(space.suggest(path))
         if len(points) > LARGEST_GRID:
             raise SettingsError(
-                f"The grid holds more than {LARGEST_GRID:,} combinations; larger steps, or: tpe, gp, random, qmc."
+                f"The grid holds more than {LARGEST_GRID:,} combinations; larger steps, or "
+                f"another sampler: {list_others(SAMPLERS, space.sampler.name)}."
             )
         taken = path.taken
         while taken and taken[-1][0] + 1 == taken[-1][1]:
@@ -158,25 +128,26 @@ def grid(space: Space, seed: int) -> list[dict[str, Category]]:
     return points
 
 
-def sample(space: Space, settings: Settings, count: int, seed: int) -> list[dict[str, Category]]:
+def draw_samples(space: Space, settings: Settings, count: int, seed: int) -> list[dict[str, Category]]:
     """What the space's sampler would suggest first, without a study: at most count points that are valid settings.
 
     Raises SettingsError when hardly any point is.
     """
-    if space.sampler.name == "grid":
-        return grid(space, seed)[:count]
+    if space.sampler.kind.is_list:
+        return list_grid(space, seed)[:count]
     points = list[dict[str, Category]]()
-    study = optuna.create_study(sampler=make_sampler(space, seed, 0), directions=directions(space))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # a line about a study in memory would puzzle
+    study = optuna.create_study(sampler=make_sampler(space, seed, 0), directions=study_directions(space))
     invalid = 0
     while len(points) < count:
-        with quiet():
+        with quiet_optuna():
             values = space.suggest(_chooser(study.ask()))
         try:
             space.apply(settings, values)
         except SettingsError as problem:
             invalid += 1
             if invalid == MOST_INVALID:
-                raise nothing_valid(problem) from problem
+                raise no_valid_settings(problem) from problem
             continue
         invalid = 0
         points.append(values)
@@ -187,11 +158,21 @@ def _chooser(trial: optuna.Trial) -> Chooser:
     return trial
 
 
-def nothing_valid(problem: SettingsError) -> SettingsError:
+def no_valid_settings(problem: SettingsError) -> SettingsError:
     """The error for a space that holds hardly any valid settings."""
     return SettingsError(f"{MOST_INVALID} suggestions in a row are no valid settings; the last: {problem}")
 
 
-def directions(space: Space) -> list[optuna.study.StudyDirection]:
+def study_directions(space: Space) -> list[optuna.study.StudyDirection]:
     """The directions of the space's objectives."""
     return [optuna.study.StudyDirection[objective.direction.upper()] for objective in space.objectives]
+
+
+def make_distribution(parameter: Parameter) -> BaseDistribution:
+    """A parameter in Optuna's words."""
+    if parameter.type == "categorical":
+        return CategoricalDistribution(parameter.choices)
+    if parameter.type == "int":
+        step = int(parameter.step or 1)
+        return IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log, step=step)
+    return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)

@@ -13,7 +13,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from smart_tuner.errors import StorageError, TrackingError
-from smart_tuner.settings import Settings
+from smart_tuner.settings import yaml_file
+from smart_tuner.settings.settings import Settings
 
 STORAGE_FAILURES = (SQLAlchemyError, OSError, ImportError, RuntimeError)
 """When a storage is opened: RuntimeError for another program's tables, ImportError for a driver that is missing."""
@@ -39,11 +40,11 @@ class Identity:
     checkpoint: str = ""
     """Digest of the file that every trial starts from; empty: from scratch."""
 
-    def attributes(self) -> dict[str, Any]:
+    def to_attributes(self) -> dict[str, Any]:
         """As kept in the study's user_attrs."""
         return {
             "mode": self.mode,
-            "objective": [list(one) for one in self.objectives],
+            "objective": [list(objective) for objective in self.objectives],
             "budget": self.settings.hparams.budget,
             "settings": self.settings.to_yaml(),
             "digest": self.settings.digest(),
@@ -56,7 +57,7 @@ class Identity:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translating_failures() -> Iterator[None]:
     """Turn a failure of the study's storage in the middle of a study into TrackingError."""
     try:
         yield
@@ -65,7 +66,7 @@ def translated() -> Iterator[None]:
 
 
 @contextmanager
-def opened(storage: str) -> Iterator[None]:
+def opening_storage(storage: str) -> Iterator[None]:
     """Turn a failure to open a storage into StorageError."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings would break into the terminal's lines
     try:
@@ -78,58 +79,47 @@ def opened(storage: str) -> Iterator[None]:
 def open_study(name: str, storage: str, identity: Identity) -> optuna.Study:
     """Open or create a study. Raises StorageError for a store that fails and a study made for something else."""
     directions = [optuna.study.StudyDirection[direction.upper()] for _, direction in identity.objectives]
-    with opened(storage):
+    with opening_storage(storage):
         study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-        known = study.user_attrs
-        own = identity.attributes()
-        if "mode" not in known:
-            known = known | {"mode": _mode(study, known, identity)}
-        for difference in _differences(study, known, own):
+        known, own = study.user_attrs, identity.to_attributes()
+        if "mode" not in known and study.get_trials(deepcopy=False):
+            raise StorageError(f"Study {name!r} was made by another program, not --mode {identity.mode}; {ANOTHER}")
+        for difference in _differences(study, own | known, own):
             raise StorageError(f"Study {name!r} {difference}")
         for key, value in own.items():
-            if key not in study.user_attrs:
+            if key not in known:
                 study.set_user_attr(key, value)
     return study
 
 
-def _mode(study: optuna.Study, known: Mapping[str, Any], identity: Identity) -> str:
-    """The mode of a study that does not say it: one of an earlier version, one just made, or another program's."""
-    if "digest" in known:
-        return "train"
-    return "other" if study.get_trials(deepcopy=False) else identity.mode
-
-
 def _differences(study: optuna.Study, known: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
     """What does not fit, the gravest first, each as the end of a sentence."""
-    mode = known["mode"]
-    if mode != own["mode"]:
-        made = "another program" if mode == "other" else f"--mode {mode}"
-        yield f"was made by {made}, not --mode {own['mode']}; {ANOTHER}"
+    if known["mode"] != own["mode"]:
+        yield f"was made by --mode {known['mode']}, not --mode {own['mode']}; {ANOTHER}"
         return
     directions = [direction.name.lower() for direction in study.directions]
-    asked = [direction for _, direction in own["objective"]]
-    before = known.get("objective", own["objective"])
-    if before != own["objective"] or directions != asked:
-        was = _objectives(before) if before != own["objective"] else f"to {', '.join(directions)}"
-        yield f"was made {was}, not {_objectives(own['objective'])}; {ANOTHER}"
-    if known.get("budget", own["budget"]) != own["budget"]:
+    if known["objective"] != own["objective"]:
+        yield f"was made {_objectives(known['objective'])}, not {_objectives(own['objective'])}; {ANOTHER}"
+    elif directions != [direction for _, direction in own["objective"]]:
+        yield f"was made to {', '.join(directions)}, not {_objectives(own['objective'])}; {ANOTHER}"
+    if known["budget"] != own["budget"]:
         yield f"was made with trials of {known['budget']}, not {own['budget']}: use that budget, or {ANOTHER}"
-    if known.get("digest", own["digest"]) != own["digest"]:
+    if known["digest"] != own["digest"]:
         yield f"was made with other settings ({_changed(known, own)}); use those, or {ANOTHER}"
-    if known.get("corpus", own["corpus"]) != own["corpus"]:
+    if known["corpus"] != own["corpus"]:
         yield f"was made on another corpus (digest {known['corpus']}, now {own['corpus']}); {ANOTHER}"
-    if known.get("checkpoint", "" if "digest" in known else own["checkpoint"]) != own["checkpoint"]:
+    if known["checkpoint"] != own["checkpoint"]:
         yield f"was made with another --checkpoint, or none, or one with it: use the same, or {ANOTHER}"
-    if known.get("constraints", own["constraints"]) != own["constraints"]:
-        was, now = (", ".join(one) or "none" for one in (known["constraints"], own["constraints"]))
+    if known["constraints"] != own["constraints"]:
+        was, now = (", ".join(limits) or "none" for limits in (known["constraints"], own["constraints"]))
         yield f"was made with other constraints ({was}; now {now}): use those, or {ANOTHER}"
-    rungs, now_at = known.get("halving", []), own["halving"]
+    rungs, now_at = known["halving"], own["halving"]
     if rungs and now_at and rungs != now_at:
         yield f"was made with comparisons at {rungs} utterances, now {now_at}: keep the pruner's warmup, or {ANOTHER}"
-    parameters = known.get("parameters", {})
     for parameter, now in own["parameters"].items():
-        if parameter in parameters and parameters[parameter] != now:
-            was = json.dumps(parameters[parameter])
+        before = known["parameters"].get(parameter, now)
+        if before != now:
+            was = json.dumps(before)
             yield f"was made with another {parameter} ({was}; now {json.dumps(now)}): only ranges may change; {ANOTHER}"
 
 
@@ -138,13 +128,25 @@ def _objectives(pairs: list[list[str]]) -> str:
 
 
 def _changed(known: Mapping[str, Any], own: Mapping[str, Any]) -> str:
-    before, after = set(known["settings"].splitlines()), set(own["settings"].splitlines())
-    return "; ".join(sorted(line.strip() for line in before - after)) or "an earlier version's settings"
+    before, now = (_by_name(attributes["settings"]) for attributes in (known, own))
+    names = sorted(name for name in before | now if before.get(name) != now.get(name))
+    return "; ".join(f"{name}: {before.get(name, 'none')}, now {now.get(name, 'none')}" for name in names)
 
 
-def remember(study: optuna.Study, facts: Mapping[str, str]) -> None:
+def _by_name(settings: str) -> dict[str, Any]:
+    """The settings that decide a trial's result, from their YAML text."""
+    sections: dict[str, dict[str, Any]] = yaml_file.parse_value(settings)
+    return {
+        f"{section}.{name}": value
+        for section, values in sections.items()
+        if section != "tracking"
+        for name, value in values.items()
+    }
+
+
+def remember_session(study: optuna.Study, facts: Mapping[str, str]) -> None:
     """Keep facts about the session that works on a study: the last session's stay."""
-    with translated():
+    with translating_failures():
         for key, value in facts.items():
             study.set_user_attr(key, value)
 
@@ -152,26 +154,38 @@ def remember(study: optuna.Study, facts: Mapping[str, str]) -> None:
 def all_attributes(storage: str) -> dict[str, dict[str, Any]]:
     """The user_attrs of every study by name. Raises StorageError for a store that is not there or fails."""
     require_store(storage)
-    with opened(storage):
-        return {one.study_name: one.user_attrs for one in optuna.get_all_study_summaries(storage=storage)}
+    with opening_storage(storage):
+        return {study.study_name: study.user_attrs for study in optuna.get_all_study_summaries(storage=storage)}
+
+
+def load_winner(storage: str, name: str) -> dict[str, Any]:
+    """What a search concluded. Raises StorageError, which names the searches that have, when it has not."""
+    winners = {
+        study: attributes["winner"] for study, attributes in all_attributes(storage).items() if "winner" in attributes
+    }
+    if name not in winners:
+        known = ", ".join(sorted(winners)) or "none yet"
+        raise StorageError(f"No search {name!r} with a winner is in {storage}; those with one: {known}.")
+    winner: dict[str, Any] = winners[name]
+    return winner
 
 
 def number_of_trials(storage: str, name: str) -> int:
     """How many trials a study has; 0 when there is no such study. Raises StorageError for a store that fails."""
     if is_missing(storage):
         return 0
-    with opened(storage):
+    with opening_storage(storage):
         found = optuna.get_all_study_summaries(storage=storage)
-    return next((one.n_trials for one in found if one.study_name == name), 0)
+    return next((study.n_trials for study in found if study.study_name == name), 0)
 
 
-def existing(storage: str, name: str, mode: str) -> optuna.Study:
+def load_existing(storage: str, name: str, mode: str) -> optuna.Study:
     """A study that must be there. Raises StorageError, which names those of its mode that are."""
-    names = [one for one, attributes in all_attributes(storage).items() if attributes.get("mode") == mode]
+    names = [study for study, attributes in all_attributes(storage).items() if attributes.get("mode") == mode]
     if name not in names:
         known = ", ".join(sorted(names)) or "none"
         raise StorageError(f"There is no {mode} study {name!r} in {storage}; there are: {known}.")
-    with opened(storage):
+    with opening_storage(storage):
         return optuna.load_study(study_name=name, storage=storage)
 
 

@@ -6,26 +6,37 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from smart_tuner.errors import Fault, OutOfMemoryError, SettingsError, StorageError, TrialStopped
-from smart_tuner.health.watch import Finding
+from smart_tuner.analysis.results import Result
+from smart_tuner.errors import Fault, OutOfMemoryError, SettingsError, TrialStopped, Verdict
 from smart_tuner.progress import Progress
-from smart_tuner.settings import Settings
+from smart_tuner.settings.settings import Settings
 from smart_tuner.space.space import Space
-from smart_tuner.study import warm
-from smart_tuner.study.agenda import Agenda, Attributes, searched
-from smart_tuner.study.comparison import hopeless
-from smart_tuner.study.record import READY, STAYS_OPEN, Record, is_ready, result_of, sentence_of, statuses
-from smart_tuner.study.results import Result
-from smart_tuner.study.samplers import MOST_INVALID, make_pruner, make_sampler, nothing_valid, quiet
-from smart_tuner.study.store import Identity, all_attributes, existing, open_study, remember, translated
-from smart_tuner.training import FROM_SCRATCH, Start, Trial
+from smart_tuner.study import warm_start
+from smart_tuner.study.next_trial import Agenda, search_trials
+from smart_tuner.study.pruners import explain_hopeless, make_pruner
+from smart_tuner.study.samplers import MOST_INVALID, make_sampler, no_valid_settings, quiet_optuna
+from smart_tuner.study.store import (
+    Identity,
+    load_existing,
+    open_study,
+    remember_session,
+    translating_failures,
+)
+from smart_tuner.study.trials import (
+    FINISHED,
+    STAYS_OPEN,
+    LiveTrial,
+    StudyTrial,
+    list_handed_out,
+    list_own_results,
+    run_statuses,
+)
+from smart_tuner.trial import FROM_SCRATCH, InitialWeights, Trial
 
-MOST_TOO_LARGE = 10
-"""The same when all were out of memory: some spaces hold batches that this machine does not."""
-DOOMED = "doomed_at"
-"""Attribute: the rung at which the pruner said stop, whatever came of that."""
 MOST_FAILURES = 3
 """Different configurations that fail in a row before the study gives up: then it is not the configurations."""
+MOST_TOO_LARGE = 10
+"""The same when all were out of memory: some spaces hold batches that this machine does not."""
 
 
 class TuneStudy:
@@ -43,7 +54,7 @@ class TuneStudy:
         *,
         slots: int = 1,
         deadline: float | None = None,
-        start: Start = FROM_SCRATCH,
+        start: InitialWeights = FROM_SCRATCH,
     ) -> None:
         """Open or create the study; settings already have the space's budget, train_size is in utterances.
 
@@ -54,12 +65,12 @@ class TuneStudy:
         self.space, self.settings, self.start = space, settings, start
         self.agenda = Agenda(space, settings, train_size, trials, slots, deadline)
         self.rungs = self.agenda.rungs
-        self.study = open_study(name, storage, identity(space, settings, corpus_digest, self.rungs, start))
+        self.study = open_study(name, storage, search_identity(space, settings, corpus_digest, self.rungs, start))
         if "space" not in self.study.user_attrs:
             self.study.set_user_attr("space", space.to_plain())
-        self.study.sampler = make_sampler(space, settings.hparams.seed, len(self._trials()))
+        self.study.sampler = make_sampler(space, settings.hparams.seed, len(self._frozen()))
         self.study.pruner = make_pruner(space, self.rungs)
-        self._flying: dict[int, Record] = {}
+        self._flying: dict[int, LiveTrial] = {}
         self._failures: dict[str, Exception] = {}
         """By configuration, what failed for good since the last trial that did not."""
 
@@ -76,18 +87,18 @@ class TuneStudy:
 
     def results(self) -> list[Result]:
         """The finished trials of this study, in order; what a warm start took over is not among them."""
-        return self.agenda.results(self._trials())
+        return list_own_results(self._trials(), self.space.objectives[0].direction, FINISHED)
 
     def remember(self, facts: Mapping[str, str]) -> None:
         """Keep how and where this session works on the study."""
-        remember(self.study, facts)
+        remember_session(self.study, facts)
 
     def statuses(self) -> dict[int, str]:
         """How each ended trial's run has to end in MLflow, by number."""
-        return statuses(self.study)
+        return run_statuses(self.study)
 
-    @translated()
-    def next(self, running: int) -> Trial | None:
+    @translating_failures()
+    def next_trial(self, running: int) -> Trial | None:
         """A trial that a kill left open, one to try again, a baseline, a suggestion or a confirming one, in this order.
 
         None while the confirmation waits for the last trials of the search, and when all is done. Raises
@@ -95,142 +106,151 @@ class TuneStudy:
         """
         problem = None
         for _ in range(MOST_INVALID):
-            frozen = self._begun() or self._new()
-            if frozen is None:
+            trial = self._begun() or self._new()
+            if trial is None:
                 return None
             try:
-                settings = self.space.apply(self.settings, frozen.user_attrs["values"])
+                settings = self.space.apply(self.settings, trial.plan.values)
             except SettingsError as invalid:
                 problem = invalid
-                Record(self.study, frozen).write(error=str(invalid))
-                self.study.tell(frozen.number, state=TrialState.FAIL)
+                LiveTrial(self.study, trial).fail(invalid)
+                self.study.tell(trial.number, state=TrialState.FAIL)
                 continue
-            return self._launched(frozen, settings.replace(seed=frozen.user_attrs[READY]))
+            return self._launch(trial, settings.replace(seed=trial.plan.seed))
         assert problem is not None  # or the loop had returned
-        raise nothing_valid(problem) from problem
+        raise no_valid_settings(problem) from problem
 
-    def known(self, trial: Trial, event: Progress | Finding) -> bool:
+    def is_replay(self, trial: Trial, event: Progress | Verdict) -> bool:
         """Whether an earlier session told this already."""
-        return self._flying[trial.number].known(event)
+        return self._flying[trial.number].is_replay(event)
 
-    @translated()
-    def heard(self, trial: Trial, progress: Progress) -> TrialStopped | None:
+    @translating_failures()
+    def on_progress(self, trial: Trial, progress: Progress) -> TrialStopped | None:
         """Keep the progress; the pruner's verdict after a validation at a rung.
 
         Raises SettingsError for an objective or a constraint that was not logged.
         """
-        record = self._flying[trial.number]
+        live = self._flying[trial.number]
         if progress.kind == "training":
-            record.trained(progress)
+            live.add_iteration(progress)
             return None
-        if progress.step <= record.spent.validated:
-            return record.verdict("stop")  # a kill came before the trial had heard of it
-        metrics = record.metrics(progress)
+        if progress.step <= live.spent.validated:
+            return live.stopped()  # a kill came before the trial had heard of it
+        metrics = live.metrics(progress)
         value = self._objectives(metrics)[0]
         cost = value if self.space.objectives[0].direction == "minimize" else -value
         violations = {str(constraint): constraint.violation(metrics) for constraint in self.space.constraints}
-        record.improve(progress, value, cost, violations)
-        verdict = self._compared(record, progress, value)
-        if verdict is not None:
-            record.write_verdict("audit" if trial.audited else "stop", verdict)
-        record.validated(progress)
-        return None if trial.audited else verdict
+        live.improve(progress, value, cost, violations)
+        stopped = self._compare(live, progress, value)
+        if stopped is not None:
+            live.update(**{"audit" if trial.audited else "stop": stopped.verdict})
+        live.end_validation(progress)
+        return None if trial.audited else stopped
 
-    @translated()
-    def note_finding(self, trial: Trial, finding: Finding) -> None:
+    @translating_failures()
+    def on_verdict(self, trial: Trial, verdict: Verdict) -> None:
         """Keep what would have stopped an audited trial, the first time."""
-        record = self._flying[trial.number]
-        if finding.level == "stop" and trial.audited and record.verdict("audit") is None:
-            record.write_verdict("audit", finding.verdict())
+        live = self._flying[trial.number]
+        if verdict.level == "stop" and trial.audited and live.record.audit is None:
+            live.update(audit=verdict)
 
-    @translated()
-    def ended(self, trial: Trial, outcome: Exception | None) -> Result | None:
+    @translating_failures()
+    def on_end(self, trial: Trial, outcome: Exception | None) -> Result | None:
         """Close a trial. Raises its fault when one configuration fails after the other, and bugs always."""
-        record = self._flying.pop(trial.number)
-        record.save()
+        live = self._flying.pop(trial.number)
+        live.save()
         if isinstance(outcome, STAYS_OPEN):
             return None
         if outcome is None:
-            self._complete(record)
+            self._complete(live)
         elif isinstance(outcome, TrialStopped):
             self._failures.clear()
-            record.write_verdict("stop", outcome)
+            live.update(stop=outcome.verdict)
             self.study.tell(trial.number, state=TrialState.PRUNED)
         else:
-            self._fail(record, outcome)
-        return result_of(self._trials()[trial.number])
+            self._fail(live, outcome)
+        return self._trial(trial.number).result()
 
-    def warm_start(self, other: str, storage: str) -> warm.Taken:
+    def warm_start(self, other: str, storage: str) -> warm_start.TakenOver:
         """Take the finished trials of another study over, once; they teach the sampler and count for nothing else.
 
         Raises StorageError for a study that is not there, or has another objective, corpus or budget.
         """
-        with translated():
-            return warm.take_over(self.study, existing(storage, other, "tune"), self.space)
+        with translating_failures():
+            return warm_start.take_over(self.study, load_existing(storage, other, "tune"), self.space)
 
     def conclude(self, winner: Mapping[str, Any]) -> None:
         """Keep what --from-study gives."""
-        with translated():
+        with translating_failures():
             self.study.set_user_attr("winner", dict(winner))
 
-    def _trials(self) -> list[FrozenTrial]:
+    def _frozen(self) -> list[FrozenTrial]:
         return self.study.get_trials(deepcopy=False)
 
-    def _begun(self) -> FrozenTrial | None:
+    def _trials(self) -> list[StudyTrial]:
+        return list_handed_out(self._frozen())
+
+    def _trial(self, number: int) -> StudyTrial:
+        (trial,) = list_handed_out([self._frozen()[number]])
+        return trial
+
+    def _begun(self) -> StudyTrial | None:
         """A trial that an earlier session left open; one that was never handed out fails."""
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if trial.number in self._flying:
+        for frozen in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if frozen.number in self._flying:
                 continue
-            if is_ready(trial):
+            for trial in list_handed_out([frozen]):
                 return trial
-            self.study.tell(trial.number, state=TrialState.FAIL)
+            self.study.tell(frozen.number, state=TrialState.FAIL)
         return None
 
-    def _new(self) -> FrozenTrial | None:
-        trials, agenda = self._trials(), self.agenda
-        if any(trial.state is TrialState.WAITING for trial in trials):  # a kill came right after it was enqueued
-            return self._popped()
-        attributes = agenda.again(trials)
-        if attributes is None and agenda.searching(trials):
-            attributes = agenda.listed(trials)
-            if attributes is None and agenda.grid is None:
-                return self._suggested(trials)
-        if attributes is None and not any(trial.state is TrialState.RUNNING for trial in searched(trials)):
-            attributes = agenda.confirming(trials)
-        if attributes is None:
+    def _new(self) -> StudyTrial | None:
+        # A trial goes through the storage's queue with its whole plan (enqueue, then ask), so that it never exists
+        # without one: after a kill between the two it waits in the queue, and is the next. Only what the sampler
+        # suggests cannot, for it is asked first; a kill before its plan is written leaves a trial that _begun fails.
+        frozen, trials, agenda = self._frozen(), self._trials(), self.agenda
+        if any(trial.state is TrialState.WAITING for trial in frozen):
+            return self._pop()
+        plan = agenda.retry(trials)
+        if plan is None and agenda.is_searching(trials):
+            plan = agenda.listed(trials)
+            if plan is None and agenda.grid is None:
+                return self._suggest(trials)
+        if plan is None and not any(trial.state is TrialState.RUNNING for trial in search_trials(trials)):
+            plan = agenda.confirmation(trials)
+        if plan is None:
             return None
-        described = agenda.described(len(trials), attributes)
-        self.study.enqueue_trial(described["values"], user_attrs=described)  # it never exists without them
-        return self._popped()
+        plan = agenda.complete(plan, len(frozen))
+        self.study.enqueue_trial(plan.values, user_attrs=plan.to_attributes())
+        return self._pop()
 
-    def _popped(self) -> FrozenTrial:
-        with quiet():
-            return self._trials()[self.study.ask().number]
+    def _pop(self) -> StudyTrial:
+        with quiet_optuna():
+            return self._trial(self.study.ask().number)
 
-    def _suggested(self, trials: list[FrozenTrial]) -> FrozenTrial:
-        with quiet():
+    def _suggest(self, trials: list[StudyTrial]) -> StudyTrial:
+        with quiet_optuna():
             live = self.study.ask()
             values = self.space.suggest(live)
-        attributes: Attributes = self.agenda.suggested(live.number, values, trials)
-        seed = attributes.pop(READY)
-        for key, value in {**attributes, READY: seed}.items():  # a trial with the last of them has all
-            live.set_user_attr(key, value)
-        return self._trials()[live.number]
+        plan = self.agenda.complete(self.agenda.suggestion(values, trials), live.number)
+        for name, value in plan.to_attributes().items():
+            live.set_user_attr(name, value)
+        return self._trial(live.number)
 
-    def _launched(self, frozen: FrozenTrial, settings: Settings) -> Trial:
-        record = self._flying[frozen.number] = Record(self.study, frozen)
-        known = frozen.user_attrs
-        if len(frozen.params) < len(known["values"]):  # it was enqueued: the sampler learns from what is suggested
-            with quiet():
-                self.space.suggest(record.live)
+    def _launch(self, trial: StudyTrial, settings: Settings) -> Trial:
+        live = self._flying[trial.number] = LiveTrial(self.study, trial)
+        plan = trial.plan
+        if len(trial.frozen.params) < len(plan.values):  # it was enqueued: the sampler learns from what is suggested
+            with quiet_optuna():
+                self.space.suggest(live.optuna)
         return Trial(
-            number=frozen.number,
-            origin=known["trial.origin"],
+            number=trial.number,
+            origin=plan.origin,
             settings=settings,
-            audited=known["audited"],
-            marks=self.rungs,
+            audited=plan.audited,
+            rungs=self.rungs,
             start_from=self.start.file,
-            note=known.get("note", ""),
+            note=plan.note,
         )
 
     def _objectives(self, metrics: Mapping[str, float]) -> list[float]:
@@ -242,48 +262,50 @@ class TuneStudy:
                 )
         return [metrics[name] for name in names]
 
-    def _compared(self, record: Record, progress: Progress, value: float) -> TrialStopped | None:
+    def _compare(self, live: LiveTrial, progress: Progress, value: float) -> TrialStopped | None:
         """Report a validation at each rung that it has reached, and ask the pruner about the last of them."""
-        reached = [rung for rung in self.rungs if record.spent.compared < rung <= progress.utterances]
+        reached = [rung for rung in self.rungs if live.spent.compared < rung <= progress.utterances]
         for rung in reached:
-            record.report(value, rung)
-        if not reached or record.verdict("audit") is not None:  # a doomed one is out of the competition
+            live.report(value, rung)
+        if not reached or live.record.audit is not None:  # a doomed one is out of the competition
             return None
-        stop = record.attributes.get(DOOMED) == reached[-1] or record.live.should_prune()  # asked for all trials: this
-        if stop:  # is how others come to be compared with them; and each once, as it does not say the same twice
-            record.write(**{DOOMED: reached[-1]})
-        if not stop or record.attributes.get("protected") or progress.fraction >= 1:
+        # The pruner is asked for every trial, the protected too, for its answer is how others come to be compared with
+        # them; and each time once, as it does not say the same twice: after a kill the answer is the one that was kept.
+        stop = live.record.doomed_at == reached[-1] or live.optuna.should_prune()
+        if stop:
+            live.update(doomed_at=reached[-1])
+        if not stop or live.plan.protected or progress.fraction >= 1:
             return None
-        return hopeless(self.space, self._trials(), record.number, reached[-1], progress, value)
+        return explain_hopeless(self.space, self._frozen(), live.number, reached[-1], progress, value)
 
-    def _complete(self, record: Record) -> None:
-        best = record.best
+    def _complete(self, live: LiveTrial) -> None:
+        best = live.record.best
         assert best is not None  # a training validates at its end
         self._failures.clear()
-        if record.verdict("audit") is not None:
-            record.write(**{"audit.final": best.value})
-            self.study.tell(record.number, state=TrialState.PRUNED)
+        if live.record.audit is not None:
+            live.update(audit_final=best.value)
+            self.study.tell(live.number, state=TrialState.PRUNED)
             return
         for name, violation in best.violations.items():
-            if name not in record.live.constraints:  # a kill may have come before the trial was closed
-                record.live.set_constraint(name, violation)
-        self.study.tell(record.number, self._objectives(best.metrics))
+            if name not in live.optuna.constraints:  # a kill may have come before the trial was closed
+                live.optuna.set_constraint(name, violation)
+        self.study.tell(live.number, self._objectives(best.metrics))
 
-    def _fail(self, record: Record, failure: Exception) -> None:
-        again = record.attributes.get("retry.depth", 0) < getattr(failure, "retries", 0)
-        record.write(error=sentence_of(failure), retry=again)
-        self.study.tell(record.number, state=TrialState.FAIL)
+    def _fail(self, live: LiveTrial, failure: Exception) -> None:
+        again = live.plan.retry_depth < getattr(failure, "retries", 0)
+        live.fail(failure, retry=again)
+        self.study.tell(live.number, state=TrialState.FAIL)
         if not isinstance(failure, Fault | SettingsError):
             raise failure
         if not again:
-            self._failures[json.dumps(record.attributes["values"], sort_keys=True)] = failure
-        full = all(isinstance(one, OutOfMemoryError) for one in self._failures.values())
+            self._failures[json.dumps(live.plan.values, sort_keys=True)] = failure
+        full = all(isinstance(fault, OutOfMemoryError) for fault in self._failures.values())
         if len(self._failures) >= (MOST_TOO_LARGE if full else MOST_FAILURES):
             raise failure
 
 
-def identity(
-    space: Space, settings: Settings, corpus: str, rungs: tuple[int, ...] = (), start: Start = FROM_SCRATCH
+def search_identity(
+    space: Space, settings: Settings, corpus: str, rungs: tuple[int, ...] = (), start: InitialWeights = FROM_SCRATCH
 ) -> Identity:
     """What a search must keep to when it goes on. Ranges, the sampler and more may change."""
     return Identity(
@@ -293,20 +315,9 @@ def identity(
         corpus=corpus,
         constraints=tuple(str(constraint) for constraint in space.constraints),
         parameters={
-            one.name: {"type": one.type, "log": one.log, "choices": list(one.choices)} for one in space.parameters
+            parameter.name: {"type": parameter.type, "log": parameter.log, "choices": list(parameter.choices)}
+            for parameter in space.parameters
         },
-        halving=rungs if space.pruner.name in ("asha", "hyperband") else (),
+        halving=rungs if space.pruner.kind.is_halving else (),
         checkpoint=start.digest,
     )
-
-
-def load_winner(storage: str, name: str) -> dict[str, Any]:
-    """What a search concluded. Raises StorageError, which names the searches that have, when it has not."""
-    winners = {
-        study: attributes["winner"] for study, attributes in all_attributes(storage).items() if "winner" in attributes
-    }
-    if name not in winners:
-        known = ", ".join(sorted(winners)) or "none yet"
-        raise StorageError(f"No search {name!r} with a winner is in {storage}; those with one: {known}.")
-    winner: dict[str, Any] = winners[name]
-    return winner

@@ -30,7 +30,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from smart_tuner.errors import SettingsError, StorageError, TrackingError
-from smart_tuner.request import without_password
+from smart_tuner.tracking.machine import without_password
 from smart_tuner.tracking.tracker import NOTE_CHARACTERS, STORE_FAILURES, UI_ADDRESS, refuse_leftovers
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -71,8 +71,8 @@ class Reader:
         refuse_leftovers(uri)
         with _opening(without_password(uri or "mlflow.db")):
             self.uri: str = uri or mlflow.get_tracking_uri()
-            self._database = database(self.uri)
-            self._client = MlflowClient(self.uri) if exists(self._database) else None
+            self._database = find_database(self.uri)
+            self._client = MlflowClient(self.uri) if store_exists(self._database) else None
             self._experiments = self._list_experiments()
         self._places: dict[str, str] = {}
         """Where each run's artefacts are, by run id."""
@@ -105,7 +105,7 @@ class Reader:
     def named(self, study: str) -> list[LoggedRun]:
         """All runs that say they belong to a study, in whatever experiment and below whatever run."""
         pattern = study.replace("'", "_")  # stands for any letter, as a quote cannot be written in a filter
-        return [one for one in self.search(f"tags.`study.name` LIKE '{pattern}'") if one.tags["study.name"] == study]
+        return [run for run in self.search(f"tags.`study.name` LIKE '{pattern}'") if run.tags["study.name"] == study]
 
     def search(self, condition: str) -> list[LoggedRun]:
         """Runs of any experiment, the oldest first. Raises SettingsError for a filter that MLflow does not take."""
@@ -156,7 +156,7 @@ class Reader:
         except STORE_FAILURES as problem:
             self._note(problem)
             return []
-        return sorted(one.path for one in listed if not one.is_dir)
+        return sorted(file.path for file in listed if not file.is_dir)
 
     # the report
 
@@ -167,7 +167,7 @@ class Reader:
         with _translated():
             for file in files:
                 self._client.log_artifact(run_id, str(file), ARTEFACT_FOLDER)
-            self._client.set_tag(run_id, "mlflow.note.content", fitted(note, NOTE_CHARACTERS))
+            self._client.set_tag(run_id, "mlflow.note.content", fit_text(note, NOTE_CHARACTERS))
 
     def _list_experiments(self) -> list[str]:
         ids, token = list[str](), None
@@ -233,8 +233,8 @@ class Reader:
             params=data.params,
             tags=data.tags,
             link=link(self.uri, info.experiment_id, info.run_id),
-            began=moment(info.start_time),
-            ended=moment(info.end_time),
+            began=to_datetime(info.start_time),
+            ended=to_datetime(info.end_time),
         )
 
     def _note(self, problem: Exception) -> None:
@@ -243,7 +243,7 @@ class Reader:
             self.unread.append(reason)
 
 
-def database(uri: str) -> Engine | None:
+def find_database(uri: str) -> Engine | None:
     """The database that a store is kept in, not connected yet; None for a server."""
     try:
         url = make_url(uri)
@@ -252,7 +252,7 @@ def database(uri: str) -> Engine | None:
     return create_engine(url) if url.get_backend_name() in DATABASES else None
 
 
-def exists(store: Engine | None) -> bool:
+def store_exists(store: Engine | None) -> bool:
     """Whether a tracking store is there: MLflow would make it. Raises StorageError for one of another version."""
     if store is None:
         return True  # a server
@@ -287,12 +287,12 @@ def is_gone(problem: Exception) -> bool:
     return isinstance(problem, FileNotFoundError) or getattr(response, "status_code", None) == 404
 
 
-def moment(milliseconds: int | None) -> datetime | None:
+def to_datetime(milliseconds: int | None) -> datetime | None:
     """A time of MLflow's with the local time zone."""
     return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000).astimezone()
 
 
-def fitted(text: str, characters: int) -> str:
+def fit_text(text: str, characters: int) -> str:
     """The first lines of a text that fit into so many characters."""
     return text if len(text) <= characters else text[: characters + 1].rpartition("\n")[0] or text[:characters]
 

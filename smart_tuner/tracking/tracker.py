@@ -1,6 +1,6 @@
 """MLflow: a parent run per study, a nested run per trial, metrics written in batches by a thread of their own.
 
-The only file that imports mlflow. Runs are made and closed with a client and explicit ids; nothing depends on an
+reader.py reads what is written here. Runs are made and closed with a client and explicit ids; nothing depends on an
 active run of the fluent interface.
 """
 
@@ -9,9 +9,10 @@ import logging
 import os
 import queue
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +23,19 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 import mlflow
 import numpy as np
 from alembic.util import CommandError
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset as MlflowDataset
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 
-from smart_tuner import machine
 from smart_tuner.errors import StorageError, TrackingError
-from smart_tuner.journal import Entry
-from smart_tuner.machine import Extras
+from smart_tuner.paths import trial_name
+from smart_tuner.progress import Entry
+from smart_tuner.tracking import machine
+from smart_tuner.tracking.machine import Extras
 
 SECONDS_PER_WRITE = 3.0
 POINTS_PER_WRITE = 900
@@ -46,7 +49,7 @@ Image = NDArray[np.uint8]
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translating_store_failures() -> Iterator[None]:
     """Turn the store's failures into TrackingError; anything else is a bug and stays what it is."""
     try:
         yield
@@ -63,6 +66,17 @@ def refuse_leftovers(uri: str | None) -> None:
             f"{leftover} is left over from MLflow's old file store and breaks MLflow 3; move the folder mlruns away "
             "(or name another store with --tracking-uri)."
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What a run says of the corpus it trains on."""
+
+    name: str
+    digest: str
+    source: str
+    """Its path, or what it is."""
+    facts: dict[str, float]
 
 
 class Tracker:
@@ -83,7 +97,7 @@ class Tracker:
             ) from problem
         self.uri, self.experiment = uri, experiment
 
-    @translated()
+    @translating_store_failures()
     def open_study(self, name: str, tags: Mapping[str, str]) -> "StudyRun":
         """The parent run of a study, made or found."""
         own = {"study.name": name, "study.role": "parent", **tags}
@@ -93,28 +107,32 @@ class Tracker:
         """Id of the run with the identifying tags, open again if it was closed, made if it is not there."""
         condition = " and ".join(f"tags.`{key}` = '{tags[key]}'" for key in identity)
         found = self.client.search_runs([self.experiment_id], condition, max_results=1)
-        return self.reopened(found[0], tags) if found else self.made(name, tags)
+        return self.reopen(found[0], tags) if found else self.make(name, tags)
 
-    def reopened(self, run: Run, tags: Mapping[str, str]) -> str:
+    def reopen(self, run: Run, tags: Mapping[str, str]) -> str:
         """Id of a run that was closed and goes on."""
         run_id = str(run.info.run_id)
         for key in run.data.tags:
-            if key == "error" or key.startswith("stop."):  # why it was left: it goes on now
+            if key in ("error", "error.kind") or key.startswith("stop."):  # why it was left: it goes on now
                 self.client.delete_tag(run_id, key)
         self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
         self.client.update_run(run_id, status="RUNNING")
         return run_id
 
-    def made(self, name: str, tags: Mapping[str, str]) -> str:
+    def make(self, name: str, tags: Mapping[str, str]) -> str:
         """Id of a new run."""
-        run = self.client.create_run(self.experiment_id, run_name=name, tags={**machine.tags(), **tags})
+        run = self.client.create_run(self.experiment_id, run_name=name, tags={**machine.describe_process(), **tags})
         return str(run.info.run_id)
 
     def ui_command(self) -> str | None:
         """What to type to see the runs; None when a server already shows them."""
         if self.uri is None:
-            return f"{machine.command('mlflow')} ui"
-        return None if self.uri.startswith("http") else f"{machine.command('mlflow')} ui --backend-store-uri {self.uri}"
+            return f"{machine.find_command('mlflow')} ui"
+        return (
+            None
+            if self.uri.startswith("http")
+            else f"{machine.find_command('mlflow')} ui --backend-store-uri {self.uri}"
+        )
 
     def link(self, path: str) -> str:
         """Where a page of this experiment is in the UI."""
@@ -131,38 +149,22 @@ class StudyRun:
         self._trials: dict[int, str] | None = None
         """Run id by trial number, asked for once: only this process makes more, and a search of many takes long."""
 
-    @translated()
+    @translating_store_failures()
     def open_trial(self, number: int, tags: Mapping[str, str], extras: Extras) -> "TrialRun":
         """The nested run of a trial, made or, after an interruption, found and gone on with."""
         own = {"mlflow.parentRunId": self.run_id, "study.name": self.name, "trial.number": str(number), **tags}
         if self._trials is None:
             self._trials = self._run_ids()
         if number in self._trials:
-            run_id = self.tracker.reopened(self.tracker.client.get_run(self._trials[number]), own)
+            run_id = self.tracker.reopen(self.tracker.client.get_run(self._trials[number]), own)
         else:
-            run_id = self._trials[number] = self.tracker.made(f"trial-{number:04d}", own)
+            run_id = self._trials[number] = self.tracker.make(trial_name(number), own)
         return TrialRun(self.tracker, run_id, extras)
 
-    @translated()
-    def note(self, rows: Sequence[Mapping[str, str]], summary: str) -> None:
-        """The parent's description: a sentence and a table of its trials, which link to their runs."""
-        lines = [summary, ""]
-        if rows:
-            lines += ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-            lines += ["| " + " | ".join(row.values()) + " |" for row in rows]
-        self.tracker.client.set_tag(self.run_id, "mlflow.note.content", "\n".join(lines))
-
-    @translated()
-    def trial_link(self, number: int) -> str:
-        """Where a trial's run is in the UI."""
-        condition = f"tags.`mlflow.parentRunId` = '{self.run_id}' and tags.`trial.number` = '{number}'"
-        found = self.tracker.client.search_runs([self.tracker.experiment_id], condition, max_results=1)
-        return self.tracker.link(f"runs/{found[0].info.run_id}") if found else ""
-
-    @translated()
-    def trial_links(self) -> dict[int, str]:
-        """Where each trial's run is in the UI, by trial number."""
-        return {number: self.tracker.link(f"runs/{run_id}") for number, run_id in self._run_ids().items()}
+    @translating_store_failures()
+    def describe(self, text: str) -> None:
+        """Make a Markdown text the study's description, at most NOTE_CHARACTERS long."""
+        self.tracker.client.set_tag(self.run_id, "mlflow.note.content", text)
 
     def _run_ids(self) -> dict[int, str]:
         condition, found, token = f"tags.`mlflow.parentRunId` = '{self.run_id}'", dict[int, str](), None
@@ -176,7 +178,7 @@ class StudyRun:
             if not token:
                 return found
 
-    @translated()
+    @translating_store_failures()
     def reconcile(self, ended: Mapping[int, str]) -> int:
         """End the runs that a kill left open though their trial has ended: statuses by trial number. How many."""
         condition = f"tags.`mlflow.parentRunId` = '{self.run_id}' and attributes.status = 'RUNNING'"
@@ -186,7 +188,7 @@ class StudyRun:
             self.tracker.client.set_terminated(run.info.run_id, ended[int(run.data.tags["trial.number"])])
         return len(left)
 
-    @translated()
+    @translating_store_failures()
     def close(self, status: str) -> None:
         """End the parent run as FINISHED, FAILED or KILLED."""
         self.tracker.client.set_terminated(self.run_id, status)
@@ -218,26 +220,26 @@ class TrialRun:
         """Run a job that writes artefacts, in the tracker's thread, after what was logged so far."""
         self._queue.put(job)
 
-    @translated()
+    @translating_store_failures()
     def params(self, values: Mapping[str, Any]) -> None:
         """Log params; the same values may be logged again."""
-        params = [Param(key, canonical(value)) for key, value in values.items()]
+        params = [Param(key, format_param(value)) for key, value in values.items()]
         self.client.log_batch(self.run_id, params=params)
 
-    @translated()
+    @translating_store_failures()
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
         self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in values.items()])
 
-    @translated()
-    def dataset(self, name: str, digest: str, source: str, facts: Mapping[str, Any]) -> None:
+    @translating_store_failures()
+    def dataset(self, dataset: "Dataset") -> None:
         """Record the corpus that the run trains on."""
-        profile = json.dumps(dict(facts))
-        entity = Dataset(name, digest, "local", json.dumps({"uri": source}), profile=profile)
+        source, profile = json.dumps({"uri": dataset.source}), json.dumps(dataset.facts)
+        entity = MlflowDataset(dataset.name, dataset.digest, "local", source, profile=profile)
         inputs = [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])]
         self.client.log_inputs(self.run_id, datasets=inputs)
 
-    @translated()
+    @translating_store_failures()
     def text(self, content: str, name: str) -> None:
         """Store a text as an artefact."""
         self.client.log_text(self.run_id, content, name)
@@ -263,9 +265,11 @@ class TrialRun:
         failure = self._writing.exception()
         if failure is not None:
             status, tags = "FAILED", {"trial.state": "failed", "error": f"{type(failure).__name__}: {failure}"}
-        with translated():
+        with translating_store_failures():
             if best and not self._has_best:  # at step 0, which the charts compare as bars
-                self.client.log_batch(self.run_id, [Metric(key, value, now(), 0) for key, value in best.items()])
+                self.client.log_batch(
+                    self.run_id, [Metric(key, value, now_in_milliseconds(), 0) for key, value in best.items()]
+                )
             self.tags(tags)
             self.client.set_terminated(self.run_id, status)
         self._raise_failure()
@@ -308,16 +312,16 @@ class TrialRun:
     def _raise_failure(self) -> None:
         """Raise what the thread failed with, if it did."""
         if self._writing.done():
-            with translated():
+            with translating_store_failures():
                 self._writing.result()
 
 
-def canonical(value: Any) -> str:
+def format_param(value: Any) -> str:
     """A param's text, the same each time: MLflow refuses a param that changes."""
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def now() -> int:
+def now_in_milliseconds() -> int:
     """Unix time in milliseconds, as MLflow wants it."""
     return time.time_ns() // 1_000_000
 

@@ -1,0 +1,1 @@
+"""Analysis: what finished trials say, without Optuna."""

@@ -1,0 +1,31 @@
+"""--mode check: the preflight of a corpus."""
+
+from smart_tuner.cli.console import Console
+from smart_tuner.cli.corpus import describe_plan, mel_cache, open_corpus
+from smart_tuner.cli.options import Options
+from smart_tuner.speech.preflight import check_corpus
+
+STYLES = {"good": "green", "watch": "yellow", "bad": "bold red"}
+
+
+def run_check(options: Options, console: Console) -> int:
+    """Report on the corpus; 1 when training on it makes no sense. Raises UserError."""
+    settings = options.resolve_settings()
+    if options.dry_run:
+        describe_plan(options, settings, console)
+        console.say("Dry run", "nothing was written")
+        return 0
+    opened = open_corpus(options, settings, console)
+    with console.counting("reading audio") as report:
+        notes = check_corpus(opened, settings, mel_cache(options, settings), report)
+    console.say(f"Corpus {opened.name}")
+    for note in notes:
+        console.say(f"  {note.level:<6}{note.about:<13}", note.text, STYLES[note.level])
+    bad = sum(note.level == "bad" for note in notes)
+    if bad:
+        verdict = f"training on this corpus makes no sense yet: {bad} finding(s) to put right"
+        console.say("Verdict", verdict, STYLES["bad"])
+        return 1
+    console.say("Verdict", "fit for training", STYLES["good"])
+    console.say("Next", options.again(mode="train"))
+    return 0

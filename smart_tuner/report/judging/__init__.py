@@ -1,1 +1,0 @@
-"""What a study shows: guide.py judges runs by the metrics guide, answering.py answers in five lines."""

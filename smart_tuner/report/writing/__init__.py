@@ -1,1 +1,0 @@
-"""A report written down: pages.py as HTML, Markdown, JSON and in the terminal, note.py for MLflow."""

@@ -1,0 +1,1 @@
+"""Training: one trial in its process, from its checkpoint to its last event."""

@@ -1,0 +1,228 @@
+"""Each audio file is analysed once per set of audio settings, whatever happens in between."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from smart_tuner.errors import StorageError
+from smart_tuner.settings.speech import Speech
+from smart_tuner.speech import cache
+from smart_tuner.speech.audio import AudioFacts, analyse
+from smart_tuner.speech.cache import MelCache
+from tests.support import voices
+
+
+class Deadly(type(Path())):  # type: ignore[misc]
+    """A path that ends the process it is sent to, as the kernel does when memory runs out."""
+
+    def __reduce__(self) -> tuple[Callable[[int], object], tuple[int]]:
+        return os._exit, (9,)
+
+
+def clips(folder: Path, count: int = 5) -> list[Path]:
+    return sorted((voices.write_voice(folder, count, seconds=0.4) / "wavs").iterdir())
+
+
+def stamps(mels: MelCache) -> dict[str, tuple[int, int]]:
+    return {file.name: (file.stat().st_ino, file.stat().st_mtime_ns) for file in mels.folder.glob("*.npy")}
+
+
+def no_analysis(path: Path, speech: Speech) -> tuple[NDArray[np.float32], AudioFacts]:
+    raise AssertionError(f"{path} is analysed")
+
+
+def use_cores(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(count)), raising=False)
+
+
+def test_mels_and_facts_are_those_of_the_analysis(tmp_path: Path) -> None:
+    paths, mels = clips(tmp_path), MelCache(tmp_path / "mels", Speech())
+    facts, bad = mels.prepare(paths, voices.no_report)
+    assert not bad
+    assert list(facts) == paths
+    for path in paths:
+        mel, found = analyse(path, Speech())
+        assert np.array_equal(np.load(mels.mel_path(path)), mel)
+        assert facts[path] == found
+
+
+def test_a_second_preparation_reads_nothing_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = clips(tmp_path)
+    first = MelCache(tmp_path / "mels", Speech())
+    facts = first.prepare(paths, voices.no_report)
+    before = stamps(first)
+    monkeypatch.setattr(cache, "analyse", no_analysis)
+    second = MelCache(tmp_path / "mels", Speech())
+    assert second.prepare(paths, voices.no_report) == facts
+    assert stamps(second) == before
+    assert len(before) == 5
+
+
+def test_only_added_files_are_analysed(tmp_path: Path) -> None:
+    paths, mels = clips(tmp_path, 6), MelCache(tmp_path / "mels", Speech())
+    mels.prepare(paths[:4], voices.no_report)
+    before = stamps(mels)
+    facts, _ = mels.prepare(paths, voices.no_report)
+    assert len(facts) == 6
+    assert stamps(mels).items() > before.items()
+
+
+@pytest.mark.parametrize("change", [{"trim_db": 30.0}, {"kept_silence": 0.05}, {"hop_length": 128}, {"mel_fmax": 7e3}])
+def test_another_audio_setting_is_another_cache(tmp_path: Path, change: dict[str, float]) -> None:
+    other = replace(Speech(), **change)
+    assert MelCache(tmp_path, other).folder != MelCache(tmp_path, Speech()).folder
+
+
+def test_settings_that_do_not_touch_audio_share_a_cache(tmp_path: Path) -> None:
+    other = replace(Speech(), language="ru", validation_share=0.1)
+    assert MelCache(tmp_path, other).folder == MelCache(tmp_path, Speech()).folder
+
+
+def test_a_mel_that_a_power_cut_left_empty_is_made_again(tmp_path: Path) -> None:
+    paths, mels = clips(tmp_path, 1), MelCache(tmp_path / "mels", Speech())
+    facts, _ = mels.prepare(paths, voices.no_report)
+    mels.mel_path(paths[0]).write_bytes(b"")
+    again, _ = mels.prepare(paths, voices.no_report)
+    assert again == facts
+    assert np.load(mels.mel_path(paths[0])).shape[1] == facts[paths[0]].frames
+
+
+def test_a_rewritten_file_is_analysed_again(tmp_path: Path) -> None:
+    paths, mels = clips(tmp_path, 2), MelCache(tmp_path / "mels", Speech())
+    before, _ = mels.prepare(paths, voices.no_report)
+    voices.write(paths[0], voices.speech(0.9, 22050, seed=9), 22050)
+    after, _ = mels.prepare(paths, voices.no_report)
+    assert after[paths[0]].sha256 != before[paths[0]].sha256
+    assert np.load(mels.mel_path(paths[0])).shape[1] == after[paths[0]].frames != before[paths[0]].frames
+    assert after[paths[1]] == before[paths[1]]
+
+
+def test_a_file_of_the_same_size_and_another_time_is_analysed_again(tmp_path: Path) -> None:
+    paths, mels = clips(tmp_path, 1), MelCache(tmp_path / "mels", Speech())
+    before = mels.mel_path(paths[0])
+    os.utime(paths[0], ns=(1, 1))
+    assert mels.mel_path(paths[0]) != before
+
+
+def test_a_deleted_mel_is_made_again(tmp_path: Path) -> None:
+    paths, mels = clips(tmp_path, 2), MelCache(tmp_path / "mels", Speech())
+    facts, _ = mels.prepare(paths, voices.no_report)
+    mels.mel_path(paths[1]).unlink()
+    assert mels.prepare(paths, voices.no_report)[0] == facts
+    assert mels.mel_path(paths[1]).exists()
+
+
+def killed_build(mels: MelCache, paths: list[Path]) -> None:
+    """What a kill leaves: some files done, the last line of the index cut, a mel half-written."""
+    mels.prepare(paths[:3], voices.no_report)
+    index = mels.folder / "index.jsonl"
+    index.write_bytes(index.read_bytes()[:-40])
+    mels.mel_path(paths[3]).with_suffix(".part").write_bytes(b"\x93NUMPY")
+
+
+def test_a_killed_build_goes_on(tmp_path: Path) -> None:
+    paths, mels = clips(tmp_path), MelCache(tmp_path / "mels", Speech())
+    killed_build(mels, paths)
+    before = stamps(mels)
+    facts, bad = mels.prepare(paths, voices.no_report)
+    assert not bad
+    assert set(facts) == set(paths)
+    assert [stamps(mels)[mels.mel_path(path).name] == before[mels.mel_path(path).name] for path in paths[:2]] == [
+        True
+    ] * 2
+    assert all(np.load(mels.mel_path(path)).shape[1] == facts[path].frames for path in paths)
+
+
+def test_after_a_killed_build_nothing_is_analysed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths, mels = clips(tmp_path), MelCache(tmp_path / "mels", Speech())
+    killed_build(mels, paths)
+    facts = mels.prepare(paths, voices.no_report)
+    monkeypatch.setattr(cache, "analyse", no_analysis)
+    assert mels.prepare(paths, voices.no_report) == facts
+
+
+def test_bad_files_are_named_with_what_is_wrong_and_do_not_stop_the_rest(tmp_path: Path) -> None:
+    paths, mels = clips(tmp_path, 5), MelCache(tmp_path / "mels", Speech())
+    paths[0].unlink()
+    paths[1].write_bytes(b"")
+    paths[2].write_bytes(b"not a sound" * 50)
+    voices.write(paths[3], np.zeros(9000, dtype=np.float32), 22050)
+    facts, bad = mels.prepare(paths, voices.no_report)
+    assert list(facts) == [paths[4]]
+    assert [bad[path].split(" (")[0] for path in paths[:4]] == [
+        "missing",
+        "empty file",
+        "not audio",
+        "holds only silence",
+    ]
+
+
+def test_a_bad_file_is_looked_at_again_when_it_was_replaced(tmp_path: Path) -> None:
+    paths, mels = clips(tmp_path, 1), MelCache(tmp_path / "mels", Speech())
+    good = paths[0].read_bytes()
+    paths[0].write_bytes(b"")
+    assert mels.prepare(paths, voices.no_report)[1] == {paths[0]: "empty file"}
+    paths[0].write_bytes(good)
+    assert list(mels.prepare(paths, voices.no_report)[0]) == paths
+
+
+def test_the_report_counts_up_to_the_number_of_files(tmp_path: Path) -> None:
+    paths, seen = clips(tmp_path, 4), []
+    MelCache(tmp_path / "mels", Speech()).prepare([*paths, *paths], lambda done, total: seen.append((done, total)))
+    assert seen == [(done, 4) for done in range(5)]
+
+
+def test_the_report_never_exceeds_its_total(tmp_path: Path) -> None:
+    paths, seen = clips(tmp_path, 4), []
+    paths[0].unlink()
+    MelCache(tmp_path / "mels", Speech()).prepare(paths, lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1]
+    assert all(done <= total for done, total in seen)
+
+
+def test_the_folder_tells_its_settings(tmp_path: Path) -> None:
+    mels = MelCache(tmp_path / "mels", Speech(trim_db=33.0))
+    mels.prepare([], voices.no_report)
+    told = json.loads((mels.folder / "settings.json").read_text(encoding="utf-8"))
+    assert told["trim_db"] == 33.0
+    assert "language" not in told
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mels").write_text("a file in the way", encoding="utf-8")
+    mels = MelCache(tmp_path / "mels", Speech())
+    with pytest.raises(StorageError, match=r"mel cache .* cannot be written") as refused:
+        mels.prepare([], voices.no_report)
+    assert str(mels.folder) in str(refused.value)
+
+
+@pytest.mark.slow
+def test_several_processes_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = clips(tmp_path, 17)
+    paths[3].write_bytes(b"")
+    alone, together = MelCache(tmp_path / "alone", Speech()), MelCache(tmp_path / "together", Speech())
+    use_cores(monkeypatch, 1)
+    expected = alone.prepare(paths, voices.no_report)
+    use_cores(monkeypatch, 2)
+    monkeypatch.setattr(cache, "analyse", no_analysis)  # of this process; the others import their own
+    assert together.prepare(paths, voices.no_report) == expected
+    assert len(stamps(together)) == 16
+    for path in paths[:3]:
+        assert np.array_equal(np.load(alone.mel_path(path)), np.load(together.mel_path(path)))
+    assert (alone.folder / "index.jsonl").read_text() == (together.folder / "index.jsonl").read_text()
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_told_and_the_next_build_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths, mels = clips(tmp_path, 16), MelCache(tmp_path / "mels", Speech())
+    use_cores(monkeypatch, 2)
+    with pytest.raises(StorageError, match="was killed, probably for lack of memory"):
+        mels.prepare([Deadly(path) for path in paths], voices.no_report)
+    use_cores(monkeypatch, 1)
+    assert len(mels.prepare(paths, voices.no_report)[0]) == 16

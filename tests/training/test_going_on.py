@@ -1,0 +1,117 @@
+"""A training that was interrupted goes on as if it had not been: the same numbers, the same weights."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from smart_tuner.errors import CheckpointError
+from smart_tuner.training.trainer import Trainer
+from tests.support import small
+from tests.support.progress import train_until, weights
+
+pytestmark = pytest.mark.slow  # each trains twice
+
+EVERY_SWITCH: dict[str, Any] = {
+    "reduction_factor": 2,
+    "reduction_schedule": "1@8",
+    "accumulation": 2,
+    "ema_decay": 0.9,
+    "optimizer": "adamw",
+    "schedule": "plateau",
+    "guide_anneal": 1,
+    "use_mmi": True,
+    "use_gst": True,
+    "drop_frame_rate": 0.2,
+    "attention_zoneout": 0.1,
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {"budget": "7it", "validation_freq": 2, "reduction_factor": 2},
+    "with a rung": {"validation_freq": 1000},
+    "with every switch": {**EVERY_SWITCH, "budget": "5it", "validation_freq": 2},
+}
+
+
+def make(folder: Path, kind: str) -> Trainer:
+    trainer = small.trainer(folder, **KINDS[kind])
+    trainer.rungs = (16,) if kind == "with a rung" else ()
+    return trainer
+
+
+Whole = Callable[[str], tuple[Trainer, list[dict[str, Any]]]]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Trains without an interruption, once for each kind."""
+
+    @functools.cache
+    def train(kind: str) -> tuple[Trainer, list[dict[str, Any]]]:
+        trainer = make(tmp_path_factory.mktemp("whole"), kind)
+        return trainer, small.lines(trainer.steps())
+
+    return train
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("kind", "stop", "after"),
+    [
+        ("plain", 1, "training"),  # in the middle of an epoch
+        pytest.param("plain", 2, "training", marks=SLOW),  # before a validation
+        ("plain", 2, "validation"),
+        pytest.param("plain", 3, "training", marks=SLOW),  # at the end of an epoch
+        pytest.param("plain", 7, "training", marks=SLOW),  # before the last validation
+        ("plain", 7, "validation"),
+        pytest.param("with a rung", 3, "training", marks=SLOW),
+        ("with a rung", 4, "training"),  # which has reached it
+        pytest.param("with a rung", 5, "training", marks=SLOW),
+        pytest.param("with every switch", 1, "training", marks=SLOW),
+        pytest.param("with every switch", 2, "training", marks=SLOW),
+        pytest.param("with every switch", 3, "training", marks=SLOW),
+    ],
+)
+def test_an_interrupted_training_goes_on_exactly(
+    whole: Whole, tmp_path: Path, kind: str, stop: int, after: str
+) -> None:
+    uncut, expected = whole(kind)
+    first = make(tmp_path, kind)
+    before = train_until(first, stop, after)
+    first.save()
+    torch.rand(3)  # whatever the process does in between
+    second = make(tmp_path, kind)
+    second.restore()
+    assert small.lines([*before, *second.steps()]) == expected
+    assert weights(second) == weights(uncut)
+
+
+def test_the_seconds_of_earlier_sessions_count(tmp_path: Path) -> None:
+    first = small.trainer(tmp_path, budget="1h")
+    train_until(first, 2)
+    first.save()
+    second = small.trainer(tmp_path, budget="1h")
+    second.restore()
+    assert second.state.seconds == first.state.seconds > 0
+    assert next(second.steps()).fraction > first.used() > 0
+
+
+def test_a_finished_training_has_nothing_left_to_do(tmp_path: Path) -> None:
+    list(small.trainer(tmp_path, budget="1it").steps())
+    again = small.trainer(tmp_path, budget="1it")
+    again.restore()
+    assert list(again.steps()) == []
+
+
+def test_a_checkpoint_with_another_symbol_table_is_refused(tmp_path: Path) -> None:
+    first = small.trainer(tmp_path)
+    first.save()
+    second = small.trainer(tmp_path)
+    second.data = dataclasses.replace(second.data, symbols=(*small.SYMBOLS[:-1], "x"))
+    with pytest.raises(CheckpointError, match="another symbol table"):
+        second.restore()
