@@ -49,6 +49,7 @@ def write_checkpoint(path: Path, snapshot: Snapshot) -> None:
         with part.open("wb") as file:
             file.write(buffer.getbuffer())
             file.flush()
+            # or after a power cut the new name may stand for an empty file
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as problem:

@@ -64,6 +64,7 @@ class TrialRecorder:
         try:
             self._write(event)
         except TrackingError as failure:
+            # the first one: those that follow from it say less
             self.outage = self.outage or failure
 
     def end(self, event: Ended) -> Ended:

@@ -93,6 +93,7 @@ def run_trials(
     failure: Exception | None = None
     try:
         while True:
+            # fill the free slots; after a failure, or with a reason to stop, the running ones only come to their end
             while failure is None and len(running) < executor.slots and why_stop() is None:
                 trial = plan.next_trial(len(running))
                 if trial is None:
@@ -108,6 +109,7 @@ def run_trials(
             if not running:
                 break
 
+            # each is told once, and saves its checkpoint before it ends
             for number in running.keys() - told_to_stop:
                 # a trial whose store has failed saves its checkpoint, and goes on when the store is back
                 reason = why_stop() or ("user" if recorder.has_failed(running[number]) else None)
@@ -124,6 +126,7 @@ def run_trials(
             if arrived is None:
                 continue
             trial = running[arrived[0]]
+            # written before it is judged: the numbers that decide a stop are in its run
             event = recorder.write(trial, arrived[1])
 
             if isinstance(event, Entry | Verdict):
@@ -133,8 +136,10 @@ def run_trials(
                     plan.on_verdict(trial, said)
                 else:
                     stopped = plan.on_progress(trial, said)
+                    # only a validation waits for its answer, so that one training never runs ahead of the pruner
                     if said.kind == "validation":
                         executor.answer(trial.number, stopped)
+                # a resumed training tells its journal again: the plan and the store want that, the terminal does not
                 if not replayed:
                     yield trial, said
             elif isinstance(event, Ended):
@@ -147,6 +152,7 @@ def run_trials(
                     continue
                 if result is not None:
                     yield trial, result
+                # a trial that stays open ends the session: it goes on with the next, and so does what else is open
                 elif failure is None:
                     failure = event.outcome
     finally:

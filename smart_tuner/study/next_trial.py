@@ -80,6 +80,7 @@ class Agenda:
         )
         done = {(plan.confirms, plan.confirms_number, plan.seed) for plan in (trial.plan for trial in trials)}
         first = self.seed + CONFIRMING_SEEDS
+        # the two in turn: when the time is up in the middle, each has been trained with the same seeds
         for seed in range(first, first + self.space.confirm):
             if ("best", best.number, seed) not in done:
                 return self._confirms(best.number, best.values, seed, baseline=False)
@@ -89,6 +90,7 @@ class Agenda:
 
     def suggestion(self, values: Mapping[str, Category], trials: Iterable[StudyTrial]) -> TrialPlan:
         """A suggestion of the sampler's; one that was there before is trained with its own seed, as a replicate."""
+        # a discrete space runs out of new points; the pruner does not stop a replicate, whose loss measures the noise
         same = next((trial for trial in search_trials(trials) if trial.plan.values == values), None)
         if same is None:
             return TrialPlan(origin="sampled", seed=self.seed, values=dict(values))
@@ -103,6 +105,7 @@ class Agenda:
     def complete(self, plan: TrialPlan, number: int) -> TrialPlan:
         """A plan with all that the trial's number and values decide; a rerun keeps the seed that it was given."""
         rerun = plan.confirms or plan.retry_of is not None
+        # drawn from the number: a kill and a resumption draw the same audits again
         drawn = plan.origin == "sampled" and derive_seed(self.seed, "audit", number) < self.space.audit * 2**32
         return dataclasses.replace(
             plan,

@@ -86,6 +86,7 @@ def open_study(name: str, storage: str, identity: Identity) -> optuna.Study:
             raise StorageError(f"Study {name!r} was made by another program, not --mode {identity.mode}; {ANOTHER}")
         for difference in _differences(study, own | known, own):
             raise StorageError(f"Study {name!r} {difference}")
+        # the one who creates the study writes what it is for; a kill in the middle leaves gaps, which are filled here
         for key, value in own.items():
             if key not in known:
                 study.set_user_attr(key, value)

@@ -116,6 +116,7 @@ class TrainStudy:
             loss = progress.metrics[OBJECTIVE]
             live.improve(progress, loss, loss)
             live.report(loss, progress.utterances)
+            # last, as a kill before it has the validation told and kept again
             live.end_validation(progress)
         return None
 

@@ -255,6 +255,7 @@ class LiveTrial:
         """Change fields of the record, in the storage too."""
         self.record = replace(self.record, **changes)
         for name, value in self.record.to_attributes().items():
+            # a write to a database a field: only what is new, for every validation comes here
             if name in changes and self._kept.get(name) != value:
                 self._kept[name] = value
                 self.optuna.set_user_attr(name, value)
@@ -267,6 +268,7 @@ class LiveTrial:
     def is_replay(self, event: Progress | Verdict) -> bool:
         """Whether an earlier session told this; a trial that goes on tells its past again."""
         training = isinstance(event, Progress) and event.kind == "training"
+        # by what the storage knew when this session began; the journal may hold more, which is news to the study
         return 0 < event.step <= (self._before.trained if training else self._before.validated)
 
     def add_iteration(self, progress: Progress) -> None:
@@ -293,6 +295,7 @@ class LiveTrial:
         violations = dict(violations or {})
         feasible = all(violation <= 0 for violation in violations.values())
         best = self.record.best
+        # False sorts before True: a feasible one wins, whatever it costs
         if best is None or (not feasible, cost) < (not best.feasible, best.cost):
             metrics = self.metrics(progress)
             self.update(

@@ -113,6 +113,7 @@ class TuneStudy:
                 settings = self.space.apply(self.settings, trial.plan.values)
             except SettingsError as invalid:
                 problem = invalid
+                # it counts as failed; the search lasts as long as some suggestions are valid
                 LiveTrial(self.study, trial).fail(invalid)
                 self.study.tell(trial.number, state=TrialState.FAIL)
                 continue
@@ -137,6 +138,7 @@ class TuneStudy:
         if progress.step <= live.spent.validated:
             return live.stopped()  # a kill came before the trial had heard of it
         metrics = live.metrics(progress)
+        # the pruner and the best validation go by the first objective; the others count when the trial is complete
         value = self._objectives(metrics)[0]
         cost = value if self.space.objectives[0].direction == "minimize" else -value
         violations = {str(constraint): constraint.violation(metrics) for constraint in self.space.constraints}
@@ -212,10 +214,12 @@ class TuneStudy:
         if any(trial.state is TrialState.WAITING for trial in frozen):
             return self._pop()
         plan = agenda.retry(trials)
+        # a failed trial first, while what failed may have passed, then the search
         if plan is None and agenda.is_searching(trials):
             plan = agenda.listed(trials)
             if plan is None and agenda.grid is None:
                 return self._suggest(trials)
+        # the confirmation waits for the whole search: the best could still change
         if plan is None and not any(trial.state is TrialState.RUNNING for trial in search_trials(trials)):
             plan = agenda.confirmation(trials)
         if plan is None:
@@ -282,6 +286,7 @@ class TuneStudy:
         best = live.record.best
         assert best is not None  # a training validates at its end
         self._failures.clear()
+        # an audited trial has run to its end only to judge the stop: as a result of the search it was stopped
         if live.record.audit is not None:
             live.update(audit_final=best.value)
             self.study.tell(live.number, state=TrialState.PRUNED)
@@ -299,6 +304,7 @@ class TuneStudy:
             raise failure
         if not again:
             self._failures[json.dumps(live.plan.values, sort_keys=True)] = failure
+        # one configuration that fails says something of itself, several in a row of the machine or the space
         full = all(isinstance(fault, OutOfMemoryError) for fault in self._failures.values())
         if len(self._failures) >= (MOST_TOO_LARGE if full else MOST_FAILURES):
             raise failure

@@ -100,6 +100,7 @@ class Tracker:
     @translating_store_failures()
     def open_study(self, name: str, tags: Mapping[str, str]) -> "StudyRun":
         """The parent run of a study, made or found."""
+        # a run is found by its tags, not its name: names in MLflow are not unique, and people change them
         own = {"study.name": name, "study.role": "parent", **tags}
         return StudyRun(self, self._open_run(name, own, ["study.name", "study.role"]), name)
 
@@ -213,6 +214,7 @@ class TrialRun:
         self._raise_failure()
         progress = entry.progress
         number = progress.step if progress.kind == "training" else progress.metrics["validation.step"]
+        # a training that goes on tells its journal again; the store holds a part of that already
         if number > self._written[progress.kind]:
             self._queue.put(entry)
 
@@ -258,6 +260,7 @@ class TrialRun:
 
     def close(self, status: str, tags: Mapping[str, str], best: Mapping[str, float] | None = None) -> None:
         """Write what is left and end the run. Raises TrackingError when something could not be written."""
+        # the thread writes what is queued before it reads the None; a thread that has failed reads nothing more
         self._queue.put(None)
         self._thread.shutdown()
         if self._monitor is not None:
@@ -284,6 +287,7 @@ class TrialRun:
         points: list[Metric] = []
         while True:
             try:
+                # with nothing collected it may wait for ever: close() always puts a None
                 item = self._queue.get(timeout=SECONDS_PER_WRITE if points else None)
             except queue.Empty:
                 points = self._write(points)
@@ -294,6 +298,7 @@ class TrialRun:
                 if due or len(points) + len(item.progress.metrics) > POINTS_PER_WRITE:
                     points = self._write(points)
                 continue
+            # a job, or the end: what was logged before it is written before it
             points = self._write(points)
             if item is None:
                 return

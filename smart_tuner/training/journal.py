@@ -20,6 +20,7 @@ class Journal:
         self.kept = [entry for entry in read_journal(path) if entry.progress.step <= until[entry.progress.kind]]
         self._path, part = path, path.with_suffix(".part")
         with self._written():
+            # rewritten rather than cut in place: a kill in the middle leaves the whole old journal
             part.write_text("".join(_line(entry) for entry in self.kept), encoding="utf-8")
             part.replace(path)
             self._file = path.open("a", encoding="utf-8")
@@ -52,6 +53,7 @@ def read_journal(path: Path) -> list[Entry]:
     """All entries of a journal file; none when there is no file."""
     if not path.exists():
         return []
+    # a line without its end was cut short by a kill
     whole_lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     values = [json.loads(line) for line in whole_lines]
     return [Entry(milliseconds=value.pop("milliseconds"), progress=Progress(**value)) for value in values]

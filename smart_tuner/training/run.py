@@ -64,6 +64,7 @@ def train_trial(
         except (Interrupted, GeneratorExit):  # GeneratorExit: whoever listened has left
             trainer.save()
             raise
+        # a stopped trial never goes on, so it needs no last checkpoint; a repair may roll back to its best
         except TrialStopped:
             trainer.save_best()
             raise

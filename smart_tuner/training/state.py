@@ -87,7 +87,9 @@ class TrainState:
             return
         step = self.iteration + 1
         self.skipped += 1
+        # a window of steps, or a long training would collect its way to giving fp16 up
         self.skipped_at = [earlier for earlier in self.skipped_at if earlier > step - OVERFLOW_WINDOW] + [step]
+        # fp16's scale was too large; the scaler lowers it and leaves the step out
         if math.isfinite(loss) and scaled:
             return
         what = "the training loss" if not math.isfinite(loss) else "the gradient norm"

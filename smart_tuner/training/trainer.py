@@ -49,6 +49,7 @@ class Trainer:
         self.rungs, self.freerun = rungs, freerun
         self.validation = Validation(data.validation, hparams.reduction_factor)
         self.frames = [example.frames for example in data.train]
+        # before the network is made: its first weights are the seed's
         torch.manual_seed(hparams.seed)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
@@ -94,11 +95,13 @@ class Trainer:
                 rate = optimisation.learning_rate(self.hparams, state.iteration + 1, self.used(), state.plateaus)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
+                # passes that did not fit may have drawn dropout and moved statistics: another try starts from the same
                 rewind = optimisation.Rewind(self.model, self.device)
                 while (losses := self._backward(batch)) is None:  # the GPU was full: again, in smaller parts
                     self.optimizer.zero_grad(set_to_none=True)
                     rewind.restore()
                 self.scaler.unscale_(self.optimizer)
+                # of the unscaled gradients, before they are clipped: health watches this norm
                 norm = nn.utils.clip_grad_norm_(parameters, self.hparams.grad_clip_thresh)
 
                 # here the iteration waits for the device: one transfer for all that is logged
@@ -112,6 +115,7 @@ class Trainer:
             state.utterances += len(batch)
             self.ema.follow(state.iteration)
             self._give_up_fp16_that_overflows()
+            # after the transfer above, so the device's work is in it
             duration = self._tick()
             told = optimisation.as_optimised(dict(zip(losses, values, strict=True)))
             metrics = {f"training.{name}": value for name, value in told.items()}
@@ -255,6 +259,7 @@ class Trainer:
         state = self.state
         at_the_end = self.used() >= 1
         before = state.utterances - self.hparams.batch_size
+        # a rung between two iterations belongs to the one that passes it
         at_a_rung = any(before < rung <= state.utterances for rung in self.rungs)
         return state.iteration > state.validated_at and (
             state.iteration % self.hparams.validation_freq == 0 or at_a_rung or at_the_end
@@ -274,6 +279,7 @@ class Trainer:
                 self._add_regular_validation(loss, formed=formed)
             if loss < state.best_loss:
                 state.best_loss, state.best_step = loss, step
+                # kept in memory and written with the last: a new best comes often, and a file takes long
                 self._best = {**self._snapshot(), "ema": {}}
             self._tick()
             count = self.settings.tracking.freerun_evaluations
