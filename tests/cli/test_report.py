@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from smart_tuner.cli import report
 from smart_tuner.errors import TrackingError
 from tests.support import small
-from tests.support.program import content, invoke, runs, sentence
+from tests.support.program import check_refusal, content, invoke, runs, sentence
 from tests.support.search import HERE, Search
 
 REPORT = ("--mode", "report")
@@ -186,11 +186,7 @@ def test_bad_input_is_one_sentence(folder: Path, words: tuple[str, ...], wanted:
 
 @pytest.mark.parametrize("words", [("--lang", "ru"), ("--format", "md"), ("--compare", "a", "b")])
 def test_what_is_for_reports_is_refused_elsewhere(folder: Path, words: tuple[str, ...]) -> None:
-    before = content(folder)
-    found = invoke(*HERE, *words)
-    assert found.exit_code == 2
-    assert sentence(found) == f"{words[0]} is for --mode report; received it with --mode tune."
-    assert content(folder) == before
+    check_refusal(f"{words[0]} is for --mode report; received it with --mode tune.", *HERE, *words)
 
 
 def test_a_folder_without_any_study_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from smart_tuner.evaluation.voice import PreparedText, Synthesis, Voice
 from smart_tuner.study.store import Identity, open_study
 from smart_tuner.study.trials import TrialPlan
 from tests.support import small
-from tests.support.program import content, invoke, sentence, working_folder
+from tests.support.program import check_refusal, invoke, sentence, working_folder
 from tests.support.voiced import NEVER, STYLES, Loudness, scripted, voice
 
 SYNTH = ("--mode", "synth", "--device", "cpu")
@@ -253,17 +253,13 @@ TEXT = ("--text", "bad")
 )  # fmt: skip
 def test_bad_input_is_one_sentence_and_nothing_written(folder: Path, words: tuple[str, ...], said: str) -> None:
     Path("empty.txt").write_text("")
-    before = content(folder)
-    result = invoke(*SYNTH, *words)
-    assert sentence(result).startswith(said)
-    assert (result.exit_code, content(folder)) == (2, before)
+    check_refusal(said, *SYNTH, *words)
 
 
 @pytest.mark.parametrize("option", ["--text", "--text-file", "--vocoder", "--reference", "--style"])
 def test_what_is_for_speech_is_refused_elsewhere(folder: Path, option: str) -> None:
     for mode in ("train", "tune", "check", "report"):
-        said = sentence(invoke("--mode", mode, option, "x"))
-        assert said == f"{option} is for --mode synth; received it with --mode {mode}."
+        check_refusal(f"{option} is for --mode synth; received it with --mode {mode}.", "--mode", mode, option, "x")
 
 
 def test_a_voice_to_start_from_is_for_training_alone(folder: Path) -> None:

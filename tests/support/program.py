@@ -35,6 +35,14 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() if path.is_file() else b"" for path in folder.rglob("*")}
 
 
+def check_refusal(said: str, *words: str, exit_code: int = 2) -> None:
+    """The program answers with one sentence, which begins so, and leaves the working folder as it was."""
+    before = content(Path.cwd())
+    refused = invoke(*words)
+    assert sentence(refused).startswith(said)
+    assert (refused.exit_code, content(Path.cwd())) == (exit_code, before)
+
+
 def runs(folder: Path) -> tuple[MlflowClient, Run, list[Run]]:
     """The parent run in the working folder's own store, and its trials by number."""
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
