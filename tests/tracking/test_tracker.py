@@ -163,7 +163,6 @@ def status(tracker: Tracker, run: TrialRun) -> str:
     return found
 
 
-@pytest.mark.slow
 def test_runs_that_a_kill_left_open_are_ended_as_their_trials_were(tracker: Tracker, open_trial: Open) -> None:
     runs = {number: open_trial(number=number) for number in (1, 2, 3, 4)}
     runs[4].close("FINISHED", {})
@@ -204,7 +203,6 @@ def test_an_experiment_is_made_once(tracker: Tracker) -> None:
 # metrics
 
 
-@pytest.mark.slow
 def test_every_metric_of_every_step_is_logged_once(tracker: Tracker, open_trial: Open) -> None:
     run, progress = open_trial(), run_of(1, 150)  # more points than MLflow takes at once
     log_and_close(run, progress)
@@ -228,7 +226,6 @@ def test_extra_metrics_are_logged_when_extras_are_on(tracker: Tracker, open_tria
     assert {"training.frames_per_second", "validation.attention_coverage"} <= set(held)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kept", [4, 7], ids=["killed", "interrupted"])
 def test_a_run_that_goes_on_logs_each_step_once(tracker: Tracker, open_trial: Open, kept: int) -> None:
     log_and_close(open_trial(), run_of(1, 7), "KILLED")
@@ -237,7 +234,6 @@ def test_a_run_that_goes_on_logs_each_step_once(tracker: Tracker, open_trial: Op
     assert small.points(tracker.client, run.run_id) == logged(run_of(1, 10))
 
 
-@pytest.mark.slow
 def test_points_that_a_kill_kept_from_the_store_come_from_the_journal(tracker: Tracker, open_trial: Open) -> None:
     run, outage = open_trial(), Outage(tracker.client)
     log(run, run_of(1, 4))
@@ -250,7 +246,6 @@ def test_points_that_a_kill_kept_from_the_store_come_from_the_journal(tracker: T
     assert small.points(tracker.client, run.run_id) == logged(run_of(1, 9))
 
 
-@pytest.mark.slow
 def test_best_values_are_logged_once(tracker: Tracker, open_trial: Open) -> None:
     best = {"best.validation.loss": 0.25, "best.step": 6.0}
     for _ in range(2):
@@ -259,7 +254,6 @@ def test_best_values_are_logged_once(tracker: Tracker, open_trial: Open) -> None
     assert small.points(tracker.client, run_id) == {"best.validation.loss": [(0, 0.25)], "best.step": [(0, 6.0)]}
 
 
-@pytest.mark.slow
 def test_system_metrics_come_along_when_asked_for(
     tracker: Tracker, open_trial: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,7 +307,6 @@ def flush(run: TrialRun) -> None:
     small.wait_until(lambda: written.is_set() or run._writing.done())
 
 
-@pytest.mark.slow
 def test_logging_does_not_wait_for_a_slow_store(tracker: Tracker, open_trial: Open) -> None:
     run, slow = open_trial(), Slow(tracker.client)
     run.client = slow  # type: ignore[assignment]
@@ -339,7 +332,6 @@ def test_an_outage_is_a_tracking_error_that_names_the_journal(tracker: Tracker, 
     assert isinstance(failed.value.__cause__, MlflowException)
 
 
-@pytest.mark.slow
 def test_after_an_outage_the_journal_brings_everything(tracker: Tracker, open_trial: Open) -> None:
     run = open_trial()
     run.client = Outage(tracker.client)  # type: ignore[assignment]
