@@ -15,7 +15,7 @@ from typer.testing import Result
 
 from smart_tuner.progress import TRAINING_METRICS, VALIDATION_METRICS
 from tests.support import small
-from tests.support.program import PROGRAM, check_refusal, content, invoke, runs, sentence, working_folder
+from tests.support.program import PROGRAM, check_refusal, content, invoke, runs, sentence, sharing, working_folder
 
 CORPUS = os.environ.get("SMART_TUNER_TEST_CORPUS")
 
@@ -166,6 +166,7 @@ def test_the_shell_completes_modes_and_shipped_spaces(words: str, offered: list[
 
 
 Study = tuple[Path, Result]
+shares_the_study = sharing("trained")
 
 
 @pytest.fixture(scope="module")
@@ -178,8 +179,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
         yield working, invoke(*TRAIN, "--trials", "2", "--study", "beeps", "--budget", "6it")
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_study_ends_well_and_says_what_came_out(study: Study) -> None:
     folder, result = study
     assert result.exit_code == 0, result.output
@@ -193,8 +193,7 @@ def test_a_study_ends_well_and_says_what_came_out(study: Study) -> None:
         assert files == {"best.pt", "last.pt", "metrics.jsonl", "audio", ".lock"}
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_studys_runs_are_nested_finished_and_named(study: Study) -> None:
     _, parent, trials = runs(study[0])
     assert [parent.info.run_name, *(run.info.run_name for run in trials)] == ["beeps", "trial-0000", "trial-0001"]
@@ -206,8 +205,7 @@ def test_a_studys_runs_are_nested_finished_and_named(study: Study) -> None:
     assert all(f"[{run.info.run_name}](" in note and run.info.run_id in note for run in trials)
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_trials_run_holds_every_metric_at_every_step_and_its_best(study: Study) -> None:
     client, _, trials = runs(study[0])
     for run in trials:
@@ -221,8 +219,7 @@ def test_a_trials_run_holds_every_metric_at_every_step_and_its_best(study: Study
         assert {"training.frames_per_second", "validation.attention_coverage"} <= set(points)
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_trials_run_holds_every_param_of_the_contract(study: Study) -> None:
     params = runs(study[0])[2][0].data.params
     assert (
@@ -242,8 +239,7 @@ def test_a_trials_run_holds_every_param_of_the_contract(study: Study) -> None:
     assert int(params["model.total_params"]) == int(params["model.trainable_params"]) > 1000
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_trials_run_holds_settings_plots_sound_and_the_best_checkpoint(study: Study) -> None:
     client, _, trials = runs(study[0])
     for run in trials:
@@ -261,8 +257,7 @@ def test_a_trials_run_holds_settings_plots_sound_and_the_best_checkpoint(study: 
         assert [recorded.dataset.name for recorded in run.inputs.dataset_inputs] == ["beeps"]
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_running_a_finished_study_again_adds_nothing(study: Study) -> None:
     folder, _ = study
     kept = content(folder / "smart_tuner_files")
@@ -276,15 +271,13 @@ def test_running_a_finished_study_again_adds_nothing(study: Study) -> None:
     assert content(folder / "smart_tuner_files") == kept
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_study_of_the_same_name_with_other_settings_is_refused(study: Study) -> None:
     said = "Study 'beeps' was made with other settings (hparams.learning_rate: 0.01, now 0.02); "
     check_refusal(said, *TRAIN, "--study", "beeps", "--budget", "6it", "--set", "hparams.learning_rate=0.02")
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_study_of_the_same_name_on_another_corpus_is_refused(study: Study) -> None:
     small.beeps(Path("other"))
     rows = Path("other/metadata.csv")

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -15,7 +14,7 @@ from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
 from tests.support import small, spaces
-from tests.support.program import PROGRAM, check_refusal, content, invoke, runs, sentence
+from tests.support.program import PROGRAM, check_refusal, content, invoke, runs, sentence, sharing
 from tests.support.search import HERE, PLAIN, RATE, REST, TUNE, Search, prepare_search
 
 
@@ -62,13 +61,7 @@ def check_ledgers_agree(folder: Path, number: int) -> list[Run]:
 # a whole search
 
 
-Test = Callable[..., None]
-
-
-def shares_the_search(test: Test) -> Test:
-    """One worker makes the search that all of these look at."""
-    marked: Test = pytest.mark.slow(pytest.mark.xdist_group("search")(test))
-    return marked
+shares_the_search = sharing("search")
 
 
 @pytest.fixture
@@ -167,25 +160,10 @@ def test_a_winner_is_trained_with_its_values_for_the_budget_of_the_settings(sear
 
 
 @shares_the_search
-@pytest.mark.parametrize(
-    ("changed", "said"),
-    [
-        (
-            "objective: {metric: validation.loss, direction: maximize}\n",
-            "Study 'beeps' was made to minimize validation.loss, not to maximize validation.loss; name another study",
-        ),
-        (
-            "objective: {metric: validation.attention_entropy, direction: minimize}\n",
-            "Study 'beeps' was made to minimize validation.loss, not to minimize validation.attention_entropy; ",
-        ),
-        (
-            'constraints: {validation.alignment_score: ">= 0.5"}\n',
-            "Study 'beeps' was made with other constraints (none; now validation.alignment_score >= 0.5): use those",
-        ),
-    ],
-)
-def test_a_search_that_was_made_for_something_else_is_refused(search: Search, changed: str, said: str) -> None:
-    spaces.write(search.folder, (RATE, spaces.GUIDED), REST + changed)
+def test_a_search_that_was_made_for_something_else_is_refused(search: Search) -> None:
+    changed = REST + 'constraints: {validation.alignment_score: ">= 0.5"}\n'
+    spaces.write(search.folder, (RATE, spaces.GUIDED), changed)
+    said = "Study 'beeps' was made with other constraints (none; now validation.alignment_score >= 0.5): use those"
     check_refusal(said, *HERE, "--trials", "6", "--study", "beeps")
 
 
