@@ -8,7 +8,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from mlflow.tracking import MlflowClient
 
 from smart_tuner.cli import report
 from smart_tuner.errors import TrackingError
@@ -93,37 +92,11 @@ def test_reporting_twice_gives_the_same_page(folder: Path) -> None:
     assert pages[0] == pages[1]
 
 
-def test_a_study_whose_runs_are_gone_is_told_from_what_is_left(folder: Path) -> None:
-    _, parent, nested = runs(folder)
-    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    for run in (parent, *nested[:2]):
-        client.delete_run(run.info.run_id)
-    found = invoke(*REPORT, "--format", "html,md")
-    assert found.exit_code == 0, found.output
-    text = (folder / "smart_tuner_files/reports/beeps/report.md").read_text()
-    assert nested[0].info.run_id not in text
-    assert nested[2].info.run_id in text
-    assert "trial-0000" in text
-
-
 def test_without_mlflows_store_nothing_is_made(folder: Path) -> None:
     (folder / "mlflow.db").unlink()
     found = invoke(*REPORT)
     assert found.exit_code == 0, found.output
     assert not (folder / "mlflow.db").exists()
-
-
-def test_artefacts_that_are_gone_leave_a_report_without_pictures(folder: Path, searched: Search) -> None:
-    away = searched.folder / "mlruns-away"
-    (searched.folder / "mlruns").rename(away)
-    try:
-        found = invoke(*REPORT, "--format", "html")
-    finally:
-        shutil.rmtree(searched.folder / "mlruns", ignore_errors=True)  # the report that was published
-        away.rename(searched.folder / "mlruns")
-    assert found.exit_code == 0, found.output
-    page = (folder / "smart_tuner_files/reports/beeps/report.html").read_text()
-    assert "data:image/png" not in page
 
 
 def test_a_report_that_mlflow_does_not_take_is_there_all_the_same(

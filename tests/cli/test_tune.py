@@ -373,7 +373,6 @@ def test_bad_options_are_one_sentence_and_nothing_written(folder: Path, words: l
     [
         (["--storage", NOT_THERE], f"The study storage {NOT_THERE} cannot be used: "),
         (["--storage", "postgresql://here/x"], "The study storage postgresql://here/x cannot be used: "),
-        (["--storage", "rubbish"], "The study storage rubbish cannot be used: "),
         (["--warm-start", "peeps"], "The study storage sqlite:///smart_tuner.db does not exist yet: "),
     ],
 )

@@ -86,17 +86,6 @@ def test_the_best_is_a_candidate_though_others_reached_a_lower_loss(edge: Report
     )
 
 
-def test_what_keeps_a_trial_from_being_a_candidate_is_told(edge: Report) -> None:
-    why = {row["name"]: row["why"] for row in edge.data["en"]["rows"]}
-    for trial in edge.planted:
-        if trial.stop is not None:
-            assert why[trial.name] == f"{trial.stop[1]}: {trial.stop[0]} at {100 * trial.stop[2]:.0f} % of the budget"
-        elif not feasible(trial):
-            assert why[trial.name] == "outside the constraints: validation.alignment_score 0.2000 (>= 0.25)"
-        else:
-            assert why[trial.name] == ""
-
-
 # gain
 
 

@@ -155,7 +155,9 @@ def test_a_constraint_says_how_far_beyond_its_limit_a_metric_is() -> None:
 
 
 def test_a_constraint_on_a_metric_that_was_not_logged_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"gpu\.peak_memory <= 20 .* it logged duration"):
+    with pytest.raises(
+        SettingsError, match=r"gpu\.peak_memory <= 20 names a metric that this trial did not log.* it logged duration"
+    ):
         Constraint(metric="gpu.peak_memory", operator="<=", limit=20.0).violation({"duration": 1.0})
 
 

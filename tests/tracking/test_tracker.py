@@ -152,10 +152,12 @@ def test_a_run_that_goes_on_forgets_why_it_stopped(tracker: Tracker, open_trial:
     assert not [name for name in run.data.tags if name.startswith("stop.") or name in BROKEN]
 
 
-def test_a_studys_run_closes_with_its_status(tracker: Tracker) -> None:
+def test_a_studys_run_has_a_description_and_closes_with_its_status(tracker: Tracker) -> None:
     parent = tracker.open_study("s", {})
+    parent.describe("Two **trials**.")
     parent.close("KILLED")
-    assert tracker.client.get_run(parent.run_id).info.status == "KILLED"
+    run = tracker.client.get_run(parent.run_id)
+    assert (run.info.status, run.data.tags["mlflow.note.content"]) == ("KILLED", "Two **trials**.")
 
 
 def status(tracker: Tracker, run: TrialRun) -> str:
@@ -176,12 +178,6 @@ def test_the_runs_of_another_study_stay_as_they_are(tracker: Tracker, open_trial
     run = open_trial(number=1)
     assert tracker.open_study("other", {}).reconcile({1: "FINISHED"}) == 0
     assert status(tracker, run) == "RUNNING"
-
-
-def test_a_study_has_a_description(tracker: Tracker) -> None:
-    parent = tracker.open_study("s", {})
-    parent.describe("Two **trials**.")
-    assert tracker.client.get_run(parent.run_id).data.tags["mlflow.note.content"] == "Two **trials**."
 
 
 def test_links_lead_to_the_experiments_pages(tracker: Tracker, open_trial: Open) -> None:
@@ -349,22 +345,14 @@ def test_a_bug_in_a_job_stays_a_bug(open_trial: Open) -> None:
         run.close("FINISHED", {})
 
 
-def write_params(run: TrialRun) -> None:
-    run.params({"hparams.batch_size": 4})
-
-
-def write_tags(run: TrialRun) -> None:
-    run.tags({"device": "cpu"})
-
-
-@pytest.mark.parametrize("write", [write_params, write_tags])
+@pytest.mark.parametrize("write", [TrialRun.params, TrialRun.tags])
 def test_an_outage_at_params_or_tags_is_a_tracking_error(
-    tracker: Tracker, open_trial: Open, write: Callable[[TrialRun], None]
+    tracker: Tracker, open_trial: Open, write: Callable[[TrialRun, Mapping[str, Any]], None]
 ) -> None:
     run = open_trial()
     run.client = Outage(tracker.client)  # type: ignore[assignment]
     with pytest.raises(TrackingError, match="no room"):
-        write(run)
+        write(run, {"device": "cpu"})
 
 
 # params, artefacts, data set
@@ -443,11 +431,7 @@ def optuna_database(folder: Path) -> str:
     return f"sqlite:///{folder}/smart_tuner.db"
 
 
-def unknown_scheme(folder: Path) -> str:
-    return f"nonsense://{folder}"
-
-
-@pytest.mark.parametrize("make", [text_file, optuna_database, unknown_scheme])
+@pytest.mark.parametrize("make", [text_file, optuna_database, "nonsense://{}".format])
 def test_what_is_no_tracking_store_is_refused(tmp_path: Path, make: Callable[[Path], str]) -> None:
     uri = make(tmp_path)
     with pytest.raises(StorageError, match=f"The tracking store {uri} cannot be used"):
