@@ -262,7 +262,7 @@ def test_a_sound_that_cannot_be_written_leaves_nothing_of_it(folder: Path) -> No
 def test_an_interruption_keeps_what_was_said_and_no_list_of_the_run_before(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words, speak = (*SYNTH, *VOICE, "--text", "bad", "--text", "cab", "--output", "out"), Voice.speak
+    words, speak = (*SYNTH, *VOICE, "--output", "out", "--text", "bad"), Voice.speak
     assert invoke(*words).exit_code == 0
 
     def interrupted(found: Voice, text: PreparedText, *given: Any) -> Synthesis:
@@ -271,7 +271,7 @@ def test_an_interruption_keeps_what_was_said_and_no_list_of_the_run_before(
         return speak(found, text, *given)
 
     monkeypatch.setattr(synth.Voice, "speak", interrupted)
-    result = invoke(*words)
+    result = invoke(*words, "--text", "cab")
     assert result.exit_code == 130
     assert "what was said before is in out" in result.stderr
     assert {path.name for path in Path("out").iterdir()} == {"001.wav", "001.png"}
