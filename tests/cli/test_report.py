@@ -8,6 +8,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from mlflow.tracking import MlflowClient
 
 from smart_tuner.cli import report
 from smart_tuner.errors import TrackingError
@@ -90,6 +91,19 @@ def test_reporting_twice_gives_the_same_page(folder: Path) -> None:
     pages = [invoke(*REPORT).exit_code == 0 and file.read_text() for _ in range(2)]
     assert pages[0]
     assert pages[0] == pages[1]
+
+
+def test_a_study_whose_runs_are_gone_is_told_from_what_is_left(folder: Path) -> None:
+    _, parent, nested = runs(folder)
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    for run in (parent, *nested[:2]):
+        client.delete_run(run.info.run_id)
+    found = invoke(*REPORT, "--format", "html,md")
+    assert found.exit_code == 0, found.output
+    text = (folder / "smart_tuner_files/reports/beeps/report.md").read_text()
+    assert nested[0].info.run_id not in text
+    assert nested[2].info.run_id in text
+    assert "trial-0000" in text
 
 
 def test_without_mlflows_store_nothing_is_made(folder: Path) -> None:
