@@ -3,7 +3,7 @@
 import pytest
 
 from smart_tuner.analysis.audit import audit, ranks
-from tests.support.results import baseline, reruns, result, stopped
+from tests.support.evidenced import baseline, reruns, result, stopped
 
 
 def test_stops_are_counted_by_rule_without_reruns() -> None:
@@ -32,7 +32,7 @@ def test_an_audit_costs_what_its_trials_took_after_they_were_doomed() -> None:
 
 def test_a_trial_stopped_while_starting_saves_no_more_than_the_longest_took() -> None:
     # 5 s for 10 of 1000 utterances would be 500 s; none took more than 100 s
-    found = audit([baseline(0.5), stopped(1, seconds=5.0, utterances=10)])
+    found = audit([baseline(0.5, seconds=100.0), stopped(1, seconds=5.0, utterances=10)])
     assert found.saved == pytest.approx(95.0)
 
 

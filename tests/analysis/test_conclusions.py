@@ -6,7 +6,9 @@ import pytest
 
 from smart_tuner.analysis import conclusions
 from smart_tuner.analysis.conclusions import (
+    Confirmation,
     Runs,
+    Winner,
     best_trial,
     confirmation,
     find_winner,
@@ -17,7 +19,20 @@ from smart_tuner.analysis.conclusions import (
 )
 from smart_tuner.analysis.results import Result
 from smart_tuner.space.objective import Objective
-from tests.support.results import FOUND, OWN, baseline, reruns, result, stopped, study
+from tests.support.evidenced import FOUND, OWN, baseline, confirmed, reruns, result, stopped
+
+
+def compared(results: list[Result], direction: str = "minimize") -> Confirmation:
+    found = confirmation(results, direction)
+    assert found is not None
+    return found
+
+
+def winner(results: list[Result]) -> Winner:
+    given = find_winner(results)
+    assert given is not None
+    return given
+
 
 # best
 
@@ -81,8 +96,7 @@ def test_an_interval_that_holds_zero_distinguishes_nothing(interval: tuple[float
 
 
 def test_the_baselines_own_run_counts_and_the_bests_does_not() -> None:
-    found = confirmation(study([0.40, 0.42, 0.44], [0.50, 0.54], first=0.52))
-    assert found is not None
+    found = compared(confirmed([0.40, 0.42, 0.44], [0.50, 0.54]))
     assert (found.best.values, found.baseline.values) == ((0.40, 0.42, 0.44), (0.52, 0.50, 0.54))
     assert found.gain == pytest.approx(0.1)
     assert found.interval == pytest.approx((0.0546607, 0.1453393), abs=1e-6)
@@ -91,15 +105,13 @@ def test_the_baselines_own_run_counts_and_the_bests_does_not() -> None:
 
 def test_a_gain_within_the_noise_is_not_distinguishable() -> None:
     # gain 0.01, half width 0.0453393 as above
-    found = confirmation(study([0.49, 0.51, 0.53], [0.50, 0.54], first=0.52))
-    assert found is not None
+    found = compared(confirmed([0.49, 0.51, 0.53], [0.50, 0.54]))
     assert found.interval == pytest.approx((-0.0353393, 0.0553393), abs=1e-6)
     assert (found.verdict, found.kind) == ("not distinguishable from the baseline", "noise")
 
 
 def test_a_lucky_best_may_turn_out_worse() -> None:
-    found = confirmation(study([0.60, 0.62, 0.64], [0.50, 0.54], first=0.52))
-    assert found is not None
+    found = compared(confirmed([0.60, 0.62, 0.64], [0.50, 0.54]))
     assert (found.gain, found.verdict, found.kind) == (pytest.approx(-0.1), "worse", "interval")
     assert found.interval == pytest.approx((-0.1453393, -0.0546607), abs=1e-6)
 
@@ -108,8 +120,7 @@ def test_a_lucky_best_may_turn_out_worse() -> None:
 def test_the_direction_says_which_difference_is_a_gain(direction: str, verdict: str) -> None:
     chosen = result(1, 0.30 if direction == "minimize" else 0.90, values=FOUND)
     best, base = reruns("best", 0.60, 0.62, 0.64), reruns("baseline", 0.50, 0.54)
-    found = confirmation([baseline(0.52), chosen, *best, *base], direction)
-    assert found is not None
+    found = compared([baseline(0.52), chosen, *best, *base], direction)
     assert found.verdict == verdict
     assert found.gain == pytest.approx(0.1 if verdict == "better" else -0.1)
 
@@ -117,10 +128,8 @@ def test_the_direction_says_which_difference_is_a_gain(direction: str, verdict: 
 def test_a_best_whose_reruns_are_sick_is_not_confirmed() -> None:
     sick = [*reruns("best", 0.3, state="stopped", kind="health"), result(59, 0.3, confirms="best", values=FOUND)]
     astray = result(58, 0.2, confirms="best", values=FOUND, feasible=False)
-    results = [*study([], [0.5, 0.54]), *sick, astray]
-    found, given = confirmation(results), find_winner(results)
-    assert found is not None
-    assert given is not None
+    results = [*confirmed([], [0.5, 0.54]), *sick, astray]
+    found, given = compared(results), winner(results)
     assert (found.verdict, found.kind) == ("not healthy", "sick")
     assert (found.best.sick, found.best.total) == (2, 3)
     assert (given.number, given.best, given.reason, given.confirmed) == (0, 1, "sick", False)
@@ -128,8 +137,7 @@ def test_a_best_whose_reruns_are_sick_is_not_confirmed() -> None:
 
 def test_sick_runs_of_the_baseline_are_left_out_and_counted() -> None:
     bad = reruns("baseline", 0.1, state="stopped", kind="health", values=OWN)
-    found = confirmation([*study([0.40, 0.42, 0.44], [0.50, 0.54]), *bad])
-    assert found is not None
+    found = compared([*confirmed([0.40, 0.42, 0.44], [0.50, 0.54]), *bad])
     assert (found.baseline.values, found.baseline.sick, found.baseline.total) == ((0.52, 0.50, 0.54), 1, 4)
     assert found.kind == "interval"
 
@@ -146,9 +154,7 @@ def test_a_baseline_that_the_pruner_stopped_has_no_value_to_compare(
     own: dict[str, str], values: tuple[float, ...], sick: int
 ) -> None:
     rest = [result(1, 0.3, values=FOUND), *reruns("best", 0.6, 0.62), *reruns("baseline", 0.5, 0.52)]
-    found, given = confirmation([baseline(0.6, **own), *rest]), find_winner([baseline(0.6, **own), *rest])
-    assert found is not None
-    assert given is not None
+    found, given = compared([baseline(0.6, **own), *rest]), winner([baseline(0.6, **own), *rest])
     assert (found.baseline.values, found.baseline.sick) == (values, sick)
     assert given.number == 0
 
@@ -157,8 +163,7 @@ def test_a_baseline_that_the_pruner_stopped_has_no_value_to_compare(
     ("best", "base", "kind"), [([0.4], [0.5, 0.54], "few"), ([0.4, 0.42], [], "few"), ([0.4, 0.4], [0.52], "same")]
 )
 def test_without_spread_there_is_no_interval(best: list[float], base: list[float], kind: str) -> None:
-    found = confirmation(study(best, base))
-    assert found is not None
+    found = compared(confirmed(best, base))
     assert (found.interval, found.verdict, found.kind) == (None, "open", kind)
     assert found.gain is not None
     assert found.gain > 0
@@ -166,19 +171,16 @@ def test_without_spread_there_is_no_interval(best: list[float], base: list[float
 
 def test_reruns_of_a_former_best_do_not_speak_for_the_best() -> None:
     later = result(9, 0.25, values={"hparams.learning_rate": 7e-4})
-    results = [*study([0.40, 0.42, 0.44], [0.50, 0.54]), later]
-    given = find_winner(results)
+    results = [*confirmed([0.40, 0.42, 0.44], [0.50, 0.54]), later]
+    given = winner(results)
     assert confirmation(results) is None
-    assert given is not None
     assert (given.number, given.reason, given.confirmed) == (9, "not_rerun", False)
 
 
 def test_where_the_baseline_never_ends_healthy_the_best_needs_two_runs_on_each_side() -> None:
     chosen, best = result(1, 0.3, values=FOUND), reruns("best", 0.4, 0.5)
     bad = [baseline(0.6, feasible=False), *reruns("baseline", 0.4, state="stopped", kind="health")]
-    enough, few = confirmation([chosen, *best, *bad]), confirmation([chosen, *best, *bad[:1]])
-    assert enough is not None
-    assert few is not None
+    enough, few = compared([chosen, *best, *bad]), compared([chosen, *best, *bad[:1]])
     assert (enough.verdict, enough.gain, few.verdict) == ("better", None, "open")
     assert (enough.kind, enough.baseline.total, enough.best.total) == ("no_baseline", 2, 2)
 
@@ -205,8 +207,7 @@ def test_the_limit_of_wrong_stops_is_exact() -> None:
     ],
 )
 def test_the_winner_is_the_best_when_its_reruns_are_better(best: list[float], number: int, reason: str) -> None:
-    given = find_winner(study(best, [0.50, 0.54]))
-    assert given is not None
+    given = winner(confirmed(best, [0.50, 0.54]))
     assert (given.number, given.best, given.reason) == (number, 1, reason)
     assert given.confirmed == (reason == "confirmed")
     assert given.values == (FOUND if number else OWN)
@@ -215,29 +216,25 @@ def test_the_winner_is_the_best_when_its_reruns_are_better(best: list[float], nu
 def test_a_baseline_that_is_best_wins_without_a_confirmation() -> None:
     for same in (baseline(0.3), result(4, 0.2, values=OWN, origin="replicate")):
         results = [baseline(0.3), same, result(1, 0.4)]
-        given = find_winner(results)
+        given = winner(results)
         assert confirmation(results) is None
-        assert given is not None
         assert (given.values, given.reason, given.confirmed) == (OWN, "own", False)
 
 
 def test_a_baseline_known_by_its_reruns_alone_can_win() -> None:
-    given = find_winner([result(1, 0.3, values=FOUND), *reruns("best", 0.6, 0.62), *reruns("baseline", 0.5, 0.52)])
-    assert given is not None
+    given = winner([result(1, 0.3, values=FOUND), *reruns("best", 0.6, 0.62), *reruns("baseline", 0.5, 0.52)])
     assert (given.number, given.values) == (60, OWN)
 
 
 def test_one_sick_run_of_the_baseline_is_no_measure_of_a_lead() -> None:
     sick = baseline(0.6, state="stopped", kind="health")
-    given = find_winner([sick, result(1, 0.3, values=FOUND), *reruns("best", 0.4, 0.42)])
-    assert given is not None
+    given = winner([sick, result(1, 0.3, values=FOUND), *reruns("best", 0.4, 0.42)])
     assert (given.number, given.reason, given.confirmed) == (1, "unmeasured", False)
 
 
 def test_a_best_that_is_sometimes_sick_still_beats_a_baseline_that_always_is() -> None:
     sick = reruns("best", 0.4, 0.4, feasible=False)
-    given = find_winner([baseline(0.6, feasible=False), result(1, 0.3, values=FOUND), *sick])
-    assert given is not None
+    given = winner([baseline(0.6, feasible=False), result(1, 0.3, values=FOUND), *sick])
     assert (given.number, given.reason, given.confirmed) == (1, "not_healthy", False)
 
 

@@ -7,7 +7,7 @@ import pytest
 from smart_tuner.analysis.ranking import format_assignments, format_changes, pareto_front, rank_of
 from smart_tuner.analysis.results import Result
 from smart_tuner.space.objective import Objective
-from tests.support.results import OWN, baseline, reruns, result, stopped
+from tests.support.evidenced import OWN, baseline, reruns, result, stopped
 
 BOTH = [Objective(), Objective(metric="duration")]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from smart_tuner.analysis.results import summarise_training
-from tests.support.results import OWN, baseline, result, stopped
+from tests.support.evidenced import OWN, baseline, result, stopped
 
 
 def test_mean_and_spread_are_those_of_complete_trials_with_the_best_ones_settings() -> None:

@@ -5,7 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from typer.testing import Result
 
 from smart_tuner.progress import TRAINING_METRICS, VALIDATION_METRICS
 from tests.support import small
-from tests.support.program import PROGRAM, content, invoke, runs, sentence, working_folder
+from tests.support.program import PROGRAM, check_refusal, content, invoke, runs, sentence, sharing, working_folder
 
 CORPUS = os.environ.get("SMART_TUNER_TEST_CORPUS")
 
@@ -40,11 +40,6 @@ TRAIN = ("--mode", "train", "--data", "beeps", "--settings", "small.yaml", "--de
         (["--trials", "0"], "--trials must be at least 1; received 0."),
         (["--trials", "-2"], "--trials must be at least 1; received -2."),
         (["--set", "hparams.rate=1"], "Unknown key hparams.rate in --set; valid keys: learning_rate, "),
-        (["--set", "hparam.learning_rate=1"], "Unknown section 'hparam' in --set; valid sections: hparams, "),
-        (["--set", "hparams.batch_size=many"], "hparams.batch_size must be a whole number; received 'many'."),
-        (["--set", "hparams.batch_size=0"], "hparams.batch_size must be at least 1; received 0."),
-        (["--set", "model.prenet_dim=0"], "model.prenet_dim must be a whole number from 1; received 0."),
-        (["--set", "learning_rate"], "--set takes section.name=value; received 'learning_rate'."),
         (["--budget", "many"], "A budget is 20ep, 5000it, 300000utt or 45m (also s, h), above 0; received 'many'."),
         (["--seed", "-1"], "hparams.seed must be at least 0; received -1."),
         (["--seed", "99999999999999999999"], "hparams.seed must be at most "),
@@ -66,20 +61,13 @@ def test_bad_input_is_one_sentence_and_nothing_written(folder: Path, words: list
     small.beeps(folder / "badrow")
     rows = (folder / "badrow" / "metadata.csv").read_text().splitlines()
     (folder / "badrow" / "metadata.csv").write_text("\n".join([rows[0], "beep-01|a|b|c", *rows[2:]]))
-    before = content(folder)
     given = [word for word in TRAIN if word not in ("--data", "beeps") or "--data" not in words]
-    result = invoke(*given, *words)
-    assert sentence(result).startswith(said)
-    assert result.exit_code == 2
-    assert content(folder) == before
+    check_refusal(said, *given, *words)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_missing_gpu_is_said_before_anything_is_written(folder: Path) -> None:
-    before = content(folder)
-    result = invoke(*TRAIN[:-1], "cuda")
-    assert sentence(result).startswith("--device cuda: torch sees 0 CUDA device(s) here")
-    assert (result.exit_code, content(folder)) == (2, before)
+    check_refusal("--device cuda: torch sees 0 CUDA device(s) here", *TRAIN[:-1], "cuda")
 
 
 @pytest.mark.parametrize("wrong", [["--mode", "sing"], ["--trials", "one"], ["--preset", "huge"], ["--trial", "1"]])
@@ -87,31 +75,9 @@ def test_a_wrong_option_is_a_usage_error(wrong: list[str]) -> None:
     assert invoke("--mode", "train", *wrong).exit_code == 2
 
 
-def missing(clip: Path) -> None:
-    clip.unlink()
-
-
-def empty(clip: Path) -> None:
-    clip.write_bytes(b"")
-
-
-def text(clip: Path) -> None:
-    clip.write_text("no sound\n" * 100)
-
-
-def truncated(clip: Path) -> None:
-    clip.write_bytes(clip.read_bytes()[:-1000])
-
-
-def duplicated(clip: Path) -> None:
-    rows = clip.parent.parent / "metadata.csv"
-    rows.write_text(rows.read_text() + rows.read_text().splitlines()[3] + "\n")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("spoil", [missing, empty, text, truncated])
-def test_a_clip_that_cannot_be_used_stops_before_any_run(folder: Path, spoil: Callable[[Path], None]) -> None:
-    spoil(folder / "beeps" / "wavs" / "beep-03.wav")
+def test_a_clip_that_cannot_be_used_stops_before_any_run(folder: Path) -> None:
+    (folder / "beeps" / "wavs" / "beep-03.wav").unlink()
     result = invoke(*TRAIN)
     assert sentence(result).startswith("1 audio file(s) cannot be used: beeps/wavs/beep-03.wav (")
     assert result.exit_code == 2
@@ -119,9 +85,8 @@ def test_a_clip_that_cannot_be_used_stops_before_any_run(folder: Path, spoil: Ca
     assert not (folder / "smart_tuner_files" / "studies").exists()
 
 
-@pytest.mark.parametrize("spoil", [missing, empty, text, truncated])
-def test_check_of_a_bad_corpus_says_what_is_bad_with_exit_code_1(folder: Path, spoil: Callable[[Path], None]) -> None:
-    spoil(folder / "beeps" / "wavs" / "beep-03.wav")
+def test_check_of_a_bad_corpus_says_what_is_bad_with_exit_code_1(folder: Path) -> None:
+    (folder / "beeps" / "wavs" / "beep-03.wav").write_bytes(b"")
     result = invoke("--mode", "check", *TRAIN[2:])
     assert result.exit_code == 1
     assert "1 missing, empty or unreadable" in result.stdout
@@ -130,10 +95,7 @@ def test_check_of_a_bad_corpus_says_what_is_bad_with_exit_code_1(folder: Path, s
 
 
 def test_check_of_a_corpus_that_is_not_there_is_one_sentence_with_exit_code_1(folder: Path) -> None:
-    before = content(folder)
-    result = invoke("--mode", "check", "--data", "nowhere")
-    assert sentence(result) == "No such file or folder: nowhere."
-    assert (result.exit_code, content(folder)) == (1, before)
+    check_refusal("No such file or folder: nowhere.", "--mode", "check", "--data", "nowhere", exit_code=1)
 
 
 def test_check_of_a_good_corpus_gives_the_command_that_trains_on_it(folder: Path) -> None:
@@ -200,20 +162,11 @@ def test_the_shell_completes_modes_and_shipped_spaces(words: str, offered: list[
     assert shell.stdout.split() == offered
 
 
-def test_help_loads_no_heavy_library() -> None:
-    code = (
-        "import sys; from typer.testing import CliRunner; from smart_tuner_main import app;"
-        "code = CliRunner().invoke(app, ['--help']).exit_code;"
-        "print(code, {'torch', 'mlflow', 'optuna', 'librosa'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROGRAM.parent)
-    assert done.stdout == "0 set()\n"
-
-
 # a study
 
 
 Study = tuple[Path, Result]
+shares_the_study = sharing("trained")
 
 
 @pytest.fixture(scope="module")
@@ -226,8 +179,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
         yield working, invoke(*TRAIN, "--trials", "2", "--study", "beeps", "--budget", "6it")
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_study_ends_well_and_says_what_came_out(study: Study) -> None:
     folder, result = study
     assert result.exit_code == 0, result.output
@@ -241,8 +193,7 @@ def test_a_study_ends_well_and_says_what_came_out(study: Study) -> None:
         assert files == {"best.pt", "last.pt", "metrics.jsonl", "audio", ".lock"}
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_studys_runs_are_nested_finished_and_named(study: Study) -> None:
     _, parent, trials = runs(study[0])
     assert [parent.info.run_name, *(run.info.run_name for run in trials)] == ["beeps", "trial-0000", "trial-0001"]
@@ -254,8 +205,7 @@ def test_a_studys_runs_are_nested_finished_and_named(study: Study) -> None:
     assert all(f"[{run.info.run_name}](" in note and run.info.run_id in note for run in trials)
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_trials_run_holds_every_metric_at_every_step_and_its_best(study: Study) -> None:
     client, _, trials = runs(study[0])
     for run in trials:
@@ -269,8 +219,7 @@ def test_a_trials_run_holds_every_metric_at_every_step_and_its_best(study: Study
         assert {"training.frames_per_second", "validation.attention_coverage"} <= set(points)
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_trials_run_holds_every_param_of_the_contract(study: Study) -> None:
     params = runs(study[0])[2][0].data.params
     assert (
@@ -290,8 +239,7 @@ def test_a_trials_run_holds_every_param_of_the_contract(study: Study) -> None:
     assert int(params["model.total_params"]) == int(params["model.trainable_params"]) > 1000
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_trials_run_holds_settings_plots_sound_and_the_best_checkpoint(study: Study) -> None:
     client, _, trials = runs(study[0])
     for run in trials:
@@ -309,8 +257,7 @@ def test_a_trials_run_holds_settings_plots_sound_and_the_best_checkpoint(study: 
         assert [recorded.dataset.name for recorded in run.inputs.dataset_inputs] == ["beeps"]
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_running_a_finished_study_again_adds_nothing(study: Study) -> None:
     folder, _ = study
     kept = content(folder / "smart_tuner_files")
@@ -324,20 +271,13 @@ def test_running_a_finished_study_again_adds_nothing(study: Study) -> None:
     assert content(folder / "smart_tuner_files") == kept
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_study_of_the_same_name_with_other_settings_is_refused(study: Study) -> None:
-    folder, _ = study
-    before = content(folder)
-    refused = invoke(*TRAIN, "--study", "beeps", "--budget", "6it", "--set", "hparams.learning_rate=0.02")
-    assert sentence(refused).startswith(
-        "Study 'beeps' was made with other settings (hparams.learning_rate: 0.01, now 0.02); "
-    )
-    assert (refused.exit_code, content(folder)) == (2, before)
+    said = "Study 'beeps' was made with other settings (hparams.learning_rate: 0.01, now 0.02); "
+    check_refusal(said, *TRAIN, "--study", "beeps", "--budget", "6it", "--set", "hparams.learning_rate=0.02")
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("trained")
+@shares_the_study
 def test_a_study_of_the_same_name_on_another_corpus_is_refused(study: Study) -> None:
     small.beeps(Path("other"))
     rows = Path("other/metadata.csv")

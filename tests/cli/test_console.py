@@ -35,26 +35,20 @@ def validation(step: int) -> Progress:
     return Progress(kind="validation", step=step, utterances=16 * step, fraction=0.5, metrics=metrics)
 
 
-def terminal() -> tuple[Console, io.StringIO]:
+def terminal(width: int = 200) -> tuple[Console, io.StringIO]:
     """A console that takes a text buffer for a terminal."""
     console, shown = Console(), io.StringIO()
-    console.out = RichConsole(file=shown, force_terminal=True, width=200, highlight=False)
+    console.out = RichConsole(file=shown, force_terminal=True, width=width, color_system=None, soft_wrap=True)
     return console, shown
 
 
 @pytest.mark.parametrize(
-    "sentence", ["[bold]not markup[/bold]", "a/[0-9]/b.wav", "speech.language must be one of [auto, en]", "\\[x]"]
+    "sentence",
+    [
+        *("[bold]not markup[/bold]", "a/[0-9]/b.wav", "speech.language must be one of [auto, en]", "\\[x]"),
+        *("metadata.csv:100: two columns", ":key: is no key", "C:\\voices\\"),
+    ],
 )
-def test_what_looks_like_markup_is_shown_as_it_is(sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Console().say("About", sentence)
-    Console().say(sentence)
-    Console().error(sentence)
-    shown = capsys.readouterr()
-    assert shown.out == f"About      {sentence}\n{sentence}\n"
-    assert shown.err == f"Error: {sentence}\n"
-
-
-@pytest.mark.parametrize("sentence", ["metadata.csv:100: two columns", ":key: is no key", "C:\\voices\\"])
 def test_no_character_of_a_sentence_is_changed(sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     Console().say("About", sentence)
     Console().say(sentence)
@@ -109,8 +103,7 @@ def test_without_a_terminal_no_cell_is_cut(capsys: pytest.CaptureFixture[str]) -
     ],
 )
 def test_on_a_terminal_the_last_column_is_cut_then_left_out(width: int, row: str) -> None:
-    console, shown = Console(), io.StringIO()
-    console.out = RichConsole(file=shown, force_terminal=True, width=width, color_system=None, soft_wrap=True)
+    console, shown = terminal(width)
     console.table(HEAD, ROWS)
     assert shown.getvalue().splitlines()[2] == row
 
@@ -131,8 +124,7 @@ def test_facts_stand_beside_their_labels(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_on_a_terminal_facts_are_wrapped_at_words() -> None:
-    console, shown = Console(), io.StringIO()
-    console.out = RichConsole(file=shown, force_terminal=True, width=30, color_system=None, soft_wrap=True)
+    console, shown = terminal(30)
     console.facts([("Best", "trial-0000 with validation.loss 0.4")])
     assert shown.getvalue() == "Best  trial-0000 with\n      validation.loss 0.4\n"
 

@@ -17,7 +17,7 @@ from smart_tuner.evaluation.voice import PreparedText, Synthesis, Voice
 from smart_tuner.study.store import Identity, open_study
 from smart_tuner.study.trials import TrialPlan
 from tests.support import small
-from tests.support.program import content, invoke, sentence, working_folder
+from tests.support.program import check_refusal, invoke, sentence, working_folder
 from tests.support.voiced import NEVER, STYLES, Loudness, scripted, voice
 
 SYNTH = ("--mode", "synth", "--device", "cpu")
@@ -83,11 +83,6 @@ def test_texts_longer_than_any_in_training_are_told_before_they_are_said(folder:
     assert "Length" not in invoke(*SYNTH, "--checkpoint", "best.pt", "--text", "bad", "--output", "out").stdout
 
 
-def test_a_word_that_is_over_at_once_is_a_fault(folder: Path) -> None:
-    assert invoke(*SYNTH, "--checkpoint", "best.pt", "--text", "bad", "--output", "out").exit_code == 0
-    assert rows(Path("out"))[0]["faults"] == ["skipped"]
-
-
 @pytest.mark.slow
 def test_a_shorter_run_leaves_none_of_the_one_before(folder: Path) -> None:
     words = (*SYNTH, "--checkpoint", "best.pt", "--output", "out")
@@ -97,18 +92,6 @@ def test_a_shorter_run_leaves_none_of_the_one_before(folder: Path) -> None:
     assert invoke(*words, "--text", "a").exit_code == 0
     wanted = {"001.wav", "001.png", "sentences.jsonl", "004.wav", "notes.wav"}
     assert {path.name for path in Path("out").iterdir()} == wanted
-
-
-def test_a_run_that_ends_early_leaves_no_list_of_the_one_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = (*SYNTH, "--checkpoint", "best.pt", "--text", "a", "--output", "out")
-    assert invoke(*words).exit_code == 0
-
-    def interrupted(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(synth.Voice, "speak", interrupted)
-    assert invoke(*words).exit_code == 130
-    assert {path.name for path in Path("out").iterdir()} == {"001.wav", "001.png"}
 
 
 @pytest.mark.slow
@@ -253,17 +236,13 @@ TEXT = ("--text", "bad")
 )  # fmt: skip
 def test_bad_input_is_one_sentence_and_nothing_written(folder: Path, words: tuple[str, ...], said: str) -> None:
     Path("empty.txt").write_text("")
-    before = content(folder)
-    result = invoke(*SYNTH, *words)
-    assert sentence(result).startswith(said)
-    assert (result.exit_code, content(folder)) == (2, before)
+    check_refusal(said, *SYNTH, *words)
 
 
 @pytest.mark.parametrize("option", ["--text", "--text-file", "--vocoder", "--reference", "--style"])
 def test_what_is_for_speech_is_refused_elsewhere(folder: Path, option: str) -> None:
     for mode in ("train", "tune", "check", "report"):
-        said = sentence(invoke("--mode", mode, option, "x"))
-        assert said == f"{option} is for --mode synth; received it with --mode {mode}."
+        check_refusal(f"{option} is for --mode synth; received it with --mode {mode}.", "--mode", mode, option, "x")
 
 
 def test_a_voice_to_start_from_is_for_training_alone(folder: Path) -> None:
@@ -280,8 +259,11 @@ def test_a_sound_that_cannot_be_written_leaves_nothing_of_it(folder: Path) -> No
     assert [path.name for path in Path("out").iterdir()] == ["001.wav"]
 
 
-def test_an_interruption_keeps_what_was_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    speak = Voice.speak
+def test_an_interruption_keeps_what_was_said_and_no_list_of_the_run_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, speak = (*SYNTH, *VOICE, "--output", "out", "--text", "bad"), Voice.speak
+    assert invoke(*words).exit_code == 0
 
     def interrupted(found: Voice, text: PreparedText, *given: Any) -> Synthesis:
         if text.text == "cab":
@@ -289,7 +271,7 @@ def test_an_interruption_keeps_what_was_said(folder: Path, monkeypatch: pytest.M
         return speak(found, text, *given)
 
     monkeypatch.setattr(synth.Voice, "speak", interrupted)
-    result = invoke(*SYNTH, *VOICE, "--text", "bad", "--text", "cab", "--output", "out")
+    result = invoke(*words, "--text", "cab")
     assert result.exit_code == 130
     assert "what was said before is in out" in result.stderr
     assert {path.name for path in Path("out").iterdir()} == {"001.wav", "001.png"}

@@ -96,6 +96,17 @@ def follow(running: Executor, say: Say = lambda _: None) -> tuple[list[Progress]
     return [event.progress for event in events if isinstance(event, Entry)], ended.outcome
 
 
+def started(running: Any) -> Any:
+    """The executor with a trial that has begun."""
+    running.start(trial())
+    return running
+
+
+def can_train(running: Executor) -> bool:
+    """Whether it has a slot for a trial, which then ends by itself."""
+    return follow(started(running))[1] is None
+
+
 def validate(running: Executor, step: int) -> None:
     """Follow a trial up to a validation, which is left without an answer."""
     for event in events_of(running, lambda _: None):
@@ -113,8 +124,7 @@ def saved(folder: Path, number: int = 0) -> int:
 
 
 def test_a_trial_tells_what_its_training_tells(make: Make) -> None:
-    running = make()
-    running.start(trial())
+    running = started(make())
     progress, outcome = follow(running)
     assert outcome is None
     assert [one.step for one in progress if one.kind == "training"] == list(range(1, 10))
@@ -122,8 +132,7 @@ def test_a_trial_tells_what_its_training_tells(make: Make) -> None:
 
 
 def test_a_stop_after_a_validation_stops_right_there(make: Make) -> None:
-    running = make()
-    running.start(trial())
+    running = started(make())
     progress, outcome = follow(running, until(PRUNED, "validation", 3))
     assert [(one.kind, one.step) for one in progress[-2:]] == [("training", 3), ("validation", 3)]
     assert isinstance(outcome, TrialStopped)
@@ -132,18 +141,15 @@ def test_a_stop_after_a_validation_stops_right_there(make: Make) -> None:
 
 @pytest.mark.parametrize("why", ["user", "budget"])
 def test_an_interrupted_trial_says_why_and_its_slot_is_free(make: Make, tmp_path: Path, why: Any) -> None:
-    running = make()
-    running.start(trial())
+    running = started(make())
     _, outcome = follow(running, until(why, "validation", 6))
     assert isinstance(outcome, Interrupted)
     assert (outcome.kind, outcome.step, saved(tmp_path)) == (why, 6, 6)
-    running.start(trial())
-    assert follow(running)[1] is None
+    assert can_train(running)
 
 
 def test_a_trial_is_told_to_stop_between_validations(make: Make, tmp_path: Path) -> None:
-    running = make(LONG)
-    running.start(trial())
+    running = started(make(LONG))
     progress, outcome = follow(running, until("user", "training", 2))
     assert isinstance(outcome, Interrupted)
     assert progress[-1].step == outcome.step == saved(tmp_path) < 1_000_000
@@ -159,8 +165,7 @@ def test_an_answer_of_an_earlier_trial_is_forgotten(make: Make) -> None:
 
 
 def test_what_is_left_saves_itself(make: Make, tmp_path: Path) -> None:
-    running = make()
-    running.start(trial())
+    running = started(make())
     validate(running, 6)
     running.close()
     assert saved(tmp_path) == 6
@@ -172,15 +177,13 @@ def test_without_a_trial_nothing_is_told(make: Make) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_trial_computes_with_the_threads_of_its_slot(make: Make, threads: int) -> None:
-    running = make(threads=threads)
-    running.start(trial())
+    running = started(make(threads=threads))
     opening = next(events_of(running, lambda _: None))
     assert opening == Opening(params={"device": "cpu", "threads": threads}, tags={})
 
 
 def test_a_bug_in_this_process_is_raised_as_it_is(tmp_path: Path) -> None:
-    running = InThisProcess(trainings.break_down, Slot("cpu", 1), StudyFolder(tmp_path))
-    running.start(trial())
+    running = started(InThisProcess(trainings.break_down, Slot("cpu", 1), StudyFolder(tmp_path)))
     with pytest.raises(ZeroDivisionError):
         follow(running)
 
@@ -230,34 +233,29 @@ def test_a_busy_trial_does_not_keep_another_from_being_heard(processes: Several)
 def test_a_process_that_ends_without_a_word_is_lost_and_its_slot_is_free(
     processes: Several, train: Train, how: str
 ) -> None:
-    running = processes(train)
-    running.start(trial())
+    running = started(processes(train))
     _, outcome = follow(running)
     assert isinstance(outcome, LostWorkerError)
     assert str(outcome) == f"The process of trial-0000 ended {how}."
     running.train = trainings.count
-    running.start(trial())
-    assert follow(running)[1] is None
+    assert can_train(running)
 
 
 @pytest.mark.slow
 def test_a_bug_arrives_with_its_traceback_and_its_slot_is_free(processes: Several) -> None:
-    running = processes(trainings.break_down)
-    running.start(trial())
+    running = started(processes(trainings.break_down))
     _, outcome = follow(running)
     assert type(outcome) is RuntimeError
     assert "A bug in the process of trial-0000:\nTraceback" in str(outcome)
     assert "trainings.py" in str(outcome)
     running.train = trainings.count
-    running.start(trial())
-    assert follow(running)[1] is None
+    assert can_train(running)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_process_leaves_signals_to_its_parent(processes: Several, number: int) -> None:
-    running = processes()
-    running.start(trial())
+    running = started(processes())
     validate(running, 3)
     os.kill(pid_of(running), number)
     running.answer(0, None)

@@ -217,28 +217,21 @@ def test_a_trial_that_has_ended_is_not_abandoned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "audited", "name"),
-    [("warn", False, "health.warn.loss_jump"), ("note", True, "health.note.loss_jump"), ("stop", False, "")],
+    ("level", "audited", "times", "tags"),
+    [
+        ("warn", False, 1, {"health.warn.loss_jump": "The loss jumped."}),
+        ("note", True, 1, {"health.note.loss_jump": "The loss jumped."}),
+        ("note", False, 2, {"health.note.loss_jump": "The loss jumped. The loss jumped."}),
+        ("stop", True, 1, {"health.audit.loss_jump": "The loss jumped."}),
+        ("stop", False, 1, {}),
+    ],
 )
 def test_what_health_finds_is_a_tag_but_for_a_stop_which_follows_as_the_outcome(
-    tmp_path: Path, level: Any, audited: bool, name: str
+    tmp_path: Path, level: Any, audited: bool, times: int, tags: dict[str, str]
 ) -> None:
     session, found = Session(tmp_path, audited=audited), replace(JUMP, level=level)
-    assert session.tell(found) is found
-    tags = {key: text for key, text in session.run.noted_tags.items() if key.startswith("health.")}
-    assert tags == ({name: "The loss jumped."} if name else {})
-
-
-def test_what_would_have_stopped_an_audited_trial_is_a_tag(tmp_path: Path) -> None:
-    session = Session(tmp_path, audited=True)
-    session.tell(JUMP)
-    assert session.run.noted_tags["health.audit.loss_jump"] == "The loss jumped."
-
-
-def test_what_is_found_twice_is_noted_twice(tmp_path: Path) -> None:
-    session, found = Session(tmp_path), replace(JUMP, level="note")
-    session.tell(found, found)
-    assert session.run.noted_tags["health.note.loss_jump"] == "The loss jumped. The loss jumped."
+    assert session.tell(*[found] * times) is found
+    assert {key: text for key, text in session.run.noted_tags.items() if key.startswith("health.")} == tags
 
 
 # artefacts

@@ -114,25 +114,11 @@ def test_each_statistic_is_its_plain_formula_whatever_the_padding(name: str) -> 
         assert values[b] == pytest.approx(expected, rel=rounding)
 
 
-@pytest.mark.parametrize("name", STATISTICS)
-def test_an_utterance_scores_the_same_alone_as_in_a_padded_batch(name: str) -> None:
-    attention, steps_B, tokens_B = random_attention(1)
-    batched = statistics(attention, steps_B, tokens_B)[name]
-    for b, (steps, tokens) in enumerate(LENGTHS):
-        alone = statistics(attention[b : b + 1, :steps, :tokens], steps_B[b : b + 1], tokens_B[b : b + 1])[name]
-        torch.testing.assert_close(batched[b], alone[0], rtol=1e-13, atol=1e-13)
-
-
 def test_jumps_of_the_peak_lower_the_coverage() -> None:
     skipping = torch.eye(12, dtype=torch.float64)[None, ::3]  # four steps, three tokens ahead each time
     walking = torch.eye(12, dtype=torch.float64)[None, ::2]
     assert attention_coverage(skipping, torch.tensor([4]), torch.tensor([12])).item() == 0.0
     assert attention_coverage(walking, torch.tensor([6]), torch.tensor([12])).item() == 0.5
-
-
-def test_steps_of_padding_do_not_widen_the_spread() -> None:
-    sharp = torch.eye(9, dtype=torch.float64)[None, [4, 5, 6, 0, 8]]  # the last two steps are padding
-    assert attention_spread(sharp, torch.tensor([3]), torch.tensor([8])).item() == 0.25
 
 
 def test_a_sharp_attention_has_no_entropy_even_with_one_token() -> None:

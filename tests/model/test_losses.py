@@ -169,16 +169,6 @@ def test_every_loss_is_averaged_per_utterance_first(r: int) -> None:
         assert value == pytest.approx(sum(losses[name].item() for losses in alone) / 3, rel=1e-12)
 
 
-def test_a_short_utterance_counts_as_much_as_a_long_one() -> None:
-    wrong = torch.zeros(2, MELS, 8)
-    wrong[0, :, :2] = 2.0  # the error of the short utterance only
-    predicted = Prediction(wrong, torch.zeros_like(wrong), torch.zeros(2, 8), torch.full((2, 8, 1), 1.0))
-    loss = training_losses(
-        predicted, torch.tensor([1, 1]), torch.zeros(2, MELS, 8), torch.tensor([2, 8]), r=1, weights=ALL_ON
-    )
-    assert loss["taco_loss"].item() == pytest.approx(2.0)  # 0.8 if every frame counted the same
-
-
 def test_loss_is_the_weighted_sum() -> None:
     predicted = random_prediction(6, torch.tensor([3, 2]))
     losses = training(predicted, [3, 2], [6, 4])

@@ -10,34 +10,17 @@ from model.losses import LossWeights, training_losses
 from model.mmi import AdaptiveFactor, TextHead, frames_needed, mi_losses
 from model.sizes import Sizes
 from model.tacotron2 import Tacotron2
-
-SMALL = {
-    "n_symbols": 7,
-    "n_mel_channels": 4,
-    "symbols_embedding_dim": 8,
-    "prenet_dim": 5,
-    "attention_rnn_dim": 6,
-    "decoder_rnn_dim": 9,
-    "attention_dim": 5,
-    "postnet_embedding_dim": 6,
-    "prenet_dropout": 0.0,
-    "encoder_dropout": 0.0,
-    "attention_dropout": 0.0,
-    "decoder_dropout": 0.0,
-    "postnet_dropout": 0.0,
-    "use_mmi": True,
-}
+from tests.support.networks import MELS, N_SYMBOLS, small_model
 
 
-def small_model(r: int = 2, max_gaf: float = 0.3) -> Tacotron2:
-    torch.manual_seed(0)
-    return Tacotron2(Sizes(**SMALL, reduction_factor=r, max_gaf=max_gaf)).double()  # type: ignore[arg-type]
+def reading_model(r: int = 2, max_gaf: float = 0.3) -> Tacotron2:
+    return small_model(r, use_mmi=True, max_gaf=max_gaf)
 
 
 def make_batch() -> dict[str, Tensor]:
     torch.manual_seed(1)
     tokens_BN = torch.tensor([[1, 2, 2, 3, 6], [4, 5, 1, 0, 0]])
-    mels_BMF = torch.randn(2, 4, 11, dtype=torch.float64)
+    mels_BMF = torch.randn(2, MELS, 11, dtype=torch.float64)
     return {
         "tokens_BN": tokens_BN, "tokens_B": torch.tensor([5, 3]),
         "mels_BMF": mels_BMF, "frames_B": torch.tensor([11, 7]),
@@ -98,7 +81,7 @@ def gradients(loss: Tensor, model: Tacotron2) -> dict[str, Tensor | None]:
 
 @pytest.mark.parametrize("max_gaf", [1e-3, 1e3])
 def test_the_network_learns_from_the_mel_and_a_share_of_the_text_the_head_from_the_text_alone(max_gaf: float) -> None:
-    model, batch = small_model(max_gaf=max_gaf), make_batch()
+    model, batch = reading_model(max_gaf=max_gaf), make_batch()
     losses = losses_of(model, batch)
     together = gradients(losses["loss"], model)
     value = model.decoder.adaptive.value.item()
@@ -185,7 +168,7 @@ def test_a_head_that_cannot_see_the_text_stays_on_a_plateau_of_about_four_tenths
 
 
 def test_the_text_read_is_the_same_alone_as_in_a_padded_batch() -> None:
-    model, batch = small_model(3).eval(), make_batch()
+    model, batch = reading_model(3).eval(), make_batch()
     batch["mels_BMF"][1, :, 7:] = 1e4
     batch["tokens_BN"][1, 3:] = 6
     alone = {
@@ -193,18 +176,18 @@ def test_the_text_read_is_the_same_alone_as_in_a_padded_batch() -> None:
         "mels_BMF": batch["mels_BMF"][1:, :, :7], "frames_B": torch.tensor([7]),
     }  # fmt: skip
     together = model(**batch).transcript_BFV
-    assert together.shape == (2, 11, 7)
+    assert together.shape == (2, 11, N_SYMBOLS)
     torch.testing.assert_close(together[1, :7], model(**alone).transcript_BFV[0], rtol=1e-10, atol=1e-12)
 
 
 def test_a_network_whose_r_was_lowered_reads_and_speaks_frame_by_frame() -> None:
-    model, batch = small_model(3).eval(), make_batch()
+    model, batch = reading_model(3).eval(), make_batch()
     model.reduction_factor = 1
     predicted = model(**batch)
     expected = model.text_head(model.decoder(*memory_of(model, batch), batch["mels_BMF"]).states_BTD, 1)
     torch.testing.assert_close(predicted.transcript_BFV, expected)
     nn.init.constant_(model.decoder.gate_layer.linear_layer.bias, -50.0)
-    assert model.infer(batch["tokens_BN"], batch["tokens_B"], max_steps=4).refined_BMF.shape == (2, 4, 4)
+    assert model.infer(batch["tokens_BN"], batch["tokens_B"], max_steps=4).refined_BMF.shape == (2, MELS, 4)
 
 
 def memory_of(model: Tacotron2, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -213,7 +196,7 @@ def memory_of(model: Tacotron2, batch: dict[str, Tensor]) -> tuple[Tensor, Tenso
 
 
 def test_a_bfloat16_pass_reads_almost_the_same() -> None:
-    model, batch = small_model().float(), make_batch()
+    model, batch = reading_model().float(), make_batch()
     batch["mels_BMF"] = batch["mels_BMF"].float()
     exact = losses_of(model, batch)["mi_loss"]
     with torch.autocast("cpu", torch.bfloat16):
@@ -224,7 +207,7 @@ def test_a_bfloat16_pass_reads_almost_the_same() -> None:
 
 
 def test_there_is_no_text_head_unless_asked_for() -> None:
-    model = Tacotron2(Sizes(**{**SMALL, "use_mmi": False})).double()  # type: ignore[arg-type]
+    model = small_model()
     batch = make_batch()
     assert model(**batch).transcript_BFV is None
     assert losses_of(model, batch)["mi_loss"] == 0.0

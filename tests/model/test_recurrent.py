@@ -34,12 +34,14 @@ def plain_run(weight: Tensor, first: Tensor, bases: Tensor) -> Tensor:
     return torch.stack([*states[1:], first @ weight.T])
 
 
-def test_values_and_gradients_over_steps_are_plain_autograds() -> None:
-    inputs = leaves()
+@pytest.mark.parametrize("wanted", [[0, 1, 2], [1, 2], [0]], ids=["all", "a frozen weight", "constant inputs"])
+def test_values_and_gradients_over_steps_are_plain_autograds(wanted: list[int]) -> None:
+    inputs = [leaf if place in wanted else leaf.detach() for place, leaf in enumerate(leaves())]
     fast, plain = fast_run(*inputs), plain_run(*inputs)
     torch.testing.assert_close(fast, plain, rtol=1e-13, atol=1e-13)
-    fast_gradients = torch.autograd.grad((fast**3).sum(), inputs)
-    plain_gradients = torch.autograd.grad((plain**3).sum(), inputs)
+    asked = [inputs[place] for place in wanted]
+    fast_gradients = torch.autograd.grad((fast**3).sum(), asked)
+    plain_gradients = torch.autograd.grad((plain**3).sum(), asked)
     torch.testing.assert_close(fast_gradients, plain_gradients, rtol=1e-12, atol=1e-12)
 
 
@@ -52,22 +54,6 @@ def test_a_step_that_nothing_uses_adds_nothing_to_the_gradients() -> None:
     gradients = torch.autograd.grad((used**2).sum(), (weight, first))
     expected = torch.autograd.grad((F.linear(first, weight) ** 2).sum(), (weight, first))
     torch.testing.assert_close(gradients, expected, rtol=1e-13, atol=1e-13)
-
-
-def test_a_frozen_weight_still_passes_gradients_to_its_inputs() -> None:
-    weight, first, bases = leaves()
-    frozen = weight.detach()
-    fast = torch.autograd.grad(fast_run(frozen, first, bases).sum(), (first, bases))
-    plain = torch.autograd.grad(plain_run(frozen, first, bases).sum(), (first, bases))
-    torch.testing.assert_close(fast, plain, rtol=1e-12, atol=1e-12)
-
-
-def test_inputs_without_gradients_leave_the_weights_gradient_right() -> None:
-    weight, first, bases = leaves()
-    constants = first.detach(), bases.detach()
-    (fast,) = torch.autograd.grad(fast_run(weight, *constants).sum(), weight)
-    (plain,) = torch.autograd.grad(plain_run(weight, *constants).sum(), weight)
-    torch.testing.assert_close(fast, plain, rtol=1e-12, atol=1e-12)
 
 
 def test_without_gradients_the_values_are_the_same_and_carry_no_graph() -> None:

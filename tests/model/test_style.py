@@ -10,22 +10,12 @@ from model.losses import LossWeights, emb_losses, training_losses
 from model.sizes import Sizes
 from model.style import ReferenceEncoder, Style, StylePredictor, StyleTokens
 from model.tacotron2 import Tacotron2
+from tests.support.networks import small_model, small_sizes
 
 MELS, TOKENS, HEADS, STYLE, WIDTH = 8, 5, 4, 16, 6
-SMALL = {
-    "n_symbols": 7,
+STYLED = {
     "n_mel_channels": MELS,
     "symbols_embedding_dim": WIDTH,
-    "prenet_dim": 5,
-    "attention_rnn_dim": 7,
-    "decoder_rnn_dim": 9,
-    "attention_dim": 5,
-    "postnet_embedding_dim": 6,
-    "prenet_dropout": 0.0,
-    "encoder_dropout": 0.0,
-    "attention_dropout": 0.0,
-    "decoder_dropout": 0.0,
-    "postnet_dropout": 0.0,
     "use_gst": True,
     "style_tokens": TOKENS,
     "style_heads": HEADS,
@@ -34,13 +24,12 @@ SMALL = {
 
 
 def sizes(**others: int) -> Sizes:
-    return Sizes(**{**SMALL, **others})  # type: ignore[arg-type]
+    return small_sizes(**{**STYLED, **others})
 
 
-def small_model() -> Tacotron2:
+def styled_model() -> Tacotron2:
     """A network in which the style has a way into the memory."""
-    torch.manual_seed(0)
-    model = Tacotron2(sizes()).double()
+    model = small_model(**STYLED)
     nn.init.normal_(model.style.projection.linear_layer.weight)
     return model
 
@@ -121,14 +110,14 @@ def test_each_head_mixes_its_slice_of_the_tokens() -> None:
 
 
 def test_chosen_tokens_are_a_style() -> None:
-    model = small_model()
+    model = styled_model()
     values_KS = model.style.tokens.tokens_KS.tanh()
     chosen = model.style_of_tokens(torch.tensor([0.0, 0.7, 0.0, 0.0, 0.3], dtype=torch.float64))
     torch.testing.assert_close(chosen, (0.7 * values_KS[1] + 0.3 * values_KS[4])[None])
 
 
 def test_training_speaks_in_the_references_style_and_eval_mode_in_the_predicted_one() -> None:
-    model, batch = small_model(), make_batch()
+    model, batch = styled_model(), make_batch()
     memory = []
     model.decoder.register_forward_hook(lambda _, inputs, __: memory.append(inputs[0]))
     plain = []
@@ -142,7 +131,7 @@ def test_training_speaks_in_the_references_style_and_eval_mode_in_the_predicted_
 
 
 def test_eval_mode_does_not_see_the_answer() -> None:
-    model, batch = small_model().eval(), make_batch()
+    model, batch = styled_model().eval(), make_batch()
     other = {**batch, "mels_BMF": batch["mels_BMF"].clone()}
     other["mels_BMF"][:, :, -1] += 3.0  # no step sees the last frame
     other["frames_B"] = batch["frames_B"] = torch.tensor([23, 23])
@@ -152,7 +141,7 @@ def test_eval_mode_does_not_see_the_answer() -> None:
 
 
 def test_free_running_speaks_in_the_style_it_is_given_or_the_one_the_text_predicts() -> None:
-    model, batch = small_model().eval(), make_batch()
+    model, batch = styled_model().eval(), make_batch()
     text = batch["tokens_BN"], batch["tokens_B"]
     unasked = model.infer(*text, max_steps=4)
     predicted = model(**batch).predicted_style_BS
@@ -164,7 +153,7 @@ def test_free_running_speaks_in_the_style_it_is_given_or_the_one_the_text_predic
 
 
 def test_an_utterances_style_is_the_same_alone_as_in_a_padded_batch() -> None:
-    model, batch = small_model().eval(), make_batch()
+    model, batch = styled_model().eval(), make_batch()
     together = model(**batch)
     batch["tokens_BN"][1, 3:] = 6
     alone = model(batch["tokens_BN"][1:, :3], batch["tokens_B"][1:], batch["mels_BMF"][1:, :, :14], torch.tensor([14]))
@@ -174,7 +163,7 @@ def test_an_utterances_style_is_the_same_alone_as_in_a_padded_batch() -> None:
 
 
 def test_the_prediction_teaches_the_predictor_alone_and_the_mel_the_reference() -> None:
-    model, batch = small_model(), make_batch()
+    model, batch = styled_model(), make_batch()
     losses = training_losses(model(**batch), **batch, r=1, weights=LossWeights())
     names, parameters = zip(*model.named_parameters(), strict=True)
     reached = {}
@@ -224,7 +213,7 @@ def test_emb_loss_is_relatively_one_when_the_text_says_nothing_of_the_style_and_
 
 
 def test_a_bfloat16_pass_has_almost_the_same_styles() -> None:
-    model, batch = small_model().float(), make_batch()
+    model, batch = styled_model().float(), make_batch()
     batch["mels_BMF"] = batch["mels_BMF"].float()
     exact = model(**batch)
     with torch.autocast("cpu", torch.bfloat16):

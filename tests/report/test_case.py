@@ -4,13 +4,7 @@ from typing import Any
 
 import pytest
 
-from smart_tuner.report.case import (
-    describe_extent,
-    double_budget,
-    find_end,
-    shift_range,
-    widen_range,
-)
+from smart_tuner.report.case import describe_extent, double_budget, find_end, shift_range, widen_range
 from smart_tuner.space.parameter import Parameter
 from tests.support.cases import case, result
 

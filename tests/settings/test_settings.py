@@ -104,20 +104,14 @@ def test_a_whole_number_may_be_written_as_a_float() -> None:
             "hparams.schedule must be one of constant, step, exponential, cosine, plateau; received 'linear'",
         ),
         ("model.prenet_dim=wide", "model.prenet_dim must be a whole number; received 'wide'"),
-    ],
-)
-def test_a_wrong_type_is_refused_with_the_rule_and_the_value(assignment: str, rule: str) -> None:
-    assert rule in refusal(assignment)
-
-
-@pytest.mark.parametrize(
-    ("assignment", "rule"),
-    [
         ("hparams.learning_rate=0", "hparams.learning_rate must be above 0; received 0.0"),
         ("hparams.learning_rate=2", "hparams.learning_rate must be at most 1; received 2.0"),
         ("hparams.batch_size=0", "hparams.batch_size must be at least 1; received 0"),
         ("hparams.final_learning_rate=0.1", "hparams.final_learning_rate must be at most hparams.learning_rate"),
         ("hparams.budget=soon", "A budget is 20ep, 5000it, 300000utt or 45m"),
+        ("hparams.budget=100", "A budget is 20ep, 5000it, 300000utt or 45m"),
+        ("hparams.budget=2020-13-45", "A budget is 20ep, 5000it, 300000utt or 45m"),  # YAML reads a date in it
+        pytest.param(f"hparams.seed={'1' * 400}", "hparams.seed", id="a number too large for a float"),
         ("model.prenet_dim=0", "model.prenet_dim must be a whole number from 1; received 0"),
         ("model.encoder_kernel_size=4", "model.encoder_kernel_size must be an odd whole number from 1; received 4"),
         ("model.symbols_embedding_dim=127", "model.symbols_embedding_dim must be even; received 127"),
@@ -133,20 +127,13 @@ def test_a_wrong_type_is_refused_with_the_rule_and_the_value(assignment: str, ru
         ("health.rising_validations=0", "health.rising_validations must be at least 1; received 0"),
     ],
 )
-def test_a_value_out_of_range_is_refused_with_the_rule_and_the_value(assignment: str, rule: str) -> None:
+def test_a_value_of_a_wrong_type_or_range_is_refused_with_rule_and_value(assignment: str, rule: str) -> None:
     assert rule in refusal(assignment)
 
 
 @pytest.mark.parametrize("assignment", ["hparams.seed", "seed=3", "hparams=3", "", "="])
 def test_set_without_section_name_and_value_is_refused(assignment: str) -> None:
     assert refusal(assignment) == f"--set takes section.name=value; received {assignment!r}."
-
-
-def test_malformed_yaml_is_refused_with_its_line(tmp_path: Path) -> None:
-    file = settings_file(tmp_path, "hparams:\n  seed: 3\n  batch_size: [1, 2\nspeech: {}\n")
-    with pytest.raises(SettingsError, match=r"mine\.yaml is not valid YAML, line 4: ") as refused:
-        load_settings("demo", file, [])
-    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -226,15 +213,6 @@ def test_every_field_has_a_docstring() -> None:
 
 def test_a_large_seed_is_kept_to_the_last_digit() -> None:
     assert load_settings("demo", None, ["hparams.seed=9007199254740993"]).hparams.seed == 9007199254740993
-
-
-@pytest.mark.parametrize("text", ["100", "2020-13-45"])
-def test_a_budget_that_yaml_reads_as_something_else_gets_the_rule_of_budgets(text: str) -> None:
-    assert "A budget is 20ep" in refusal(f"hparams.budget={text}")
-
-
-def test_a_number_too_large_for_a_float_is_refused() -> None:
-    assert "hparams.seed" in refusal(f"hparams.seed={'1' * 400}")
 
 
 def test_the_demo_is_judged_sooner_than_the_published_model() -> None:

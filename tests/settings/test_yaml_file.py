@@ -77,8 +77,11 @@ def test_what_is_no_yaml_is_refused_with_the_kind_of_file(tmp_path: Path, text: 
     assert refusal(tmp_path, text).startswith(f"The search space {tmp_path / 'mine.yaml'} is not valid YAML")
 
 
-def test_two_documents_in_a_file_are_refused(tmp_path: Path) -> None:
-    assert "line 2" in refusal(tmp_path, "a: 1\n---\nb: 2\n")
+@pytest.mark.parametrize(("text", "line"), [("a: 1\n---\nb: 2\n", 2), ("a:\n  b: 3\n  c: [1, 2\nd: {}\n", 4)])
+def test_a_second_document_and_a_bracket_left_open_are_refused_with_their_line(
+    tmp_path: Path, text: str, line: int
+) -> None:
+    assert f"is not valid YAML, line {line}: " in refusal(tmp_path, text)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -360,11 +360,6 @@ def test_a_file_without_parameters_is_refused(tmp_path: Path, text: str) -> None
         space_file.load_space(file, SETTINGS)
 
 
-def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"mine\.yaml is not valid YAML, line 3: the key 'hparams.learning_rate'"):
-        space(tmp_path, (RATE, RATE))
-
-
 def test_every_metric_of_a_search_may_be_named(tmp_path: Path) -> None:
     limits = ", ".join(f'{metric}: ">= 0"' for metric in METRICS)
     assert space(tmp_path, (RATE,), f"constraints: {{{limits}}}").metrics == METRICS

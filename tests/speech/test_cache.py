@@ -84,15 +84,6 @@ def test_settings_that_do_not_touch_audio_share_a_cache(tmp_path: Path) -> None:
     assert MelCache(tmp_path, other).folder == MelCache(tmp_path, Speech()).folder
 
 
-def test_a_mel_that_a_power_cut_left_empty_is_made_again(tmp_path: Path) -> None:
-    paths, mels = clips(tmp_path, 1), MelCache(tmp_path / "mels", Speech())
-    facts, _ = mels.prepare(paths, voices.no_report)
-    mels.mel_path(paths[0]).write_bytes(b"")
-    again, _ = mels.prepare(paths, voices.no_report)
-    assert again == facts
-    assert np.load(mels.mel_path(paths[0])).shape[1] == facts[paths[0]].frames
-
-
 def test_a_rewritten_file_is_analysed_again(tmp_path: Path) -> None:
     paths, mels = clips(tmp_path, 2), MelCache(tmp_path / "mels", Speech())
     before, _ = mels.prepare(paths, voices.no_report)
@@ -110,25 +101,27 @@ def test_a_file_of_the_same_size_and_another_time_is_analysed_again(tmp_path: Pa
     assert mels.mel_path(paths[0]) != before
 
 
-def test_a_deleted_mel_is_made_again(tmp_path: Path) -> None:
+def emptied(mel: Path) -> None:
+    """As a power cut may leave it."""
+    mel.write_bytes(b"")
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, emptied])
+def test_a_mel_that_is_gone_or_empty_is_made_again(tmp_path: Path, lose: Callable[[Path], None]) -> None:
     paths, mels = clips(tmp_path, 2), MelCache(tmp_path / "mels", Speech())
     facts, _ = mels.prepare(paths, voices.no_report)
-    mels.mel_path(paths[1]).unlink()
+    lose(mels.mel_path(paths[1]))
     assert mels.prepare(paths, voices.no_report)[0] == facts
-    assert mels.mel_path(paths[1]).exists()
+    assert np.load(mels.mel_path(paths[1])).shape[1] == facts[paths[1]].frames
 
 
-def killed_build(mels: MelCache, paths: list[Path]) -> None:
-    """What a kill leaves: some files done, the last line of the index cut, a mel half-written."""
+def test_a_killed_build_goes_on_and_analyses_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some files are done, the last line of the index is cut, and a mel half-written."""
+    paths, mels = clips(tmp_path), MelCache(tmp_path / "mels", Speech())
     mels.prepare(paths[:3], voices.no_report)
     index = mels.folder / "index.jsonl"
     index.write_bytes(index.read_bytes()[:-40])
     mels.mel_path(paths[3]).with_suffix(".part").write_bytes(b"\x93NUMPY")
-
-
-def test_a_killed_build_goes_on(tmp_path: Path) -> None:
-    paths, mels = clips(tmp_path), MelCache(tmp_path / "mels", Speech())
-    killed_build(mels, paths)
     before = stamps(mels)
     facts, bad = mels.prepare(paths, voices.no_report)
     assert not bad
@@ -137,14 +130,8 @@ def test_a_killed_build_goes_on(tmp_path: Path) -> None:
         True
     ] * 2
     assert all(np.load(mels.mel_path(path)).shape[1] == facts[path].frames for path in paths)
-
-
-def test_after_a_killed_build_nothing_is_analysed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths, mels = clips(tmp_path), MelCache(tmp_path / "mels", Speech())
-    killed_build(mels, paths)
-    facts = mels.prepare(paths, voices.no_report)
     monkeypatch.setattr(cache, "analyse", no_analysis)
-    assert mels.prepare(paths, voices.no_report) == facts
+    assert mels.prepare(paths, voices.no_report) == (facts, bad)
 
 
 def test_bad_files_are_named_with_what_is_wrong_and_do_not_stop_the_rest(tmp_path: Path) -> None:

@@ -93,15 +93,10 @@ def test_a_list_holds_paths_beside_it_absolute_or_from_here(tmp_path: Path, monk
 
 def test_a_training_and_a_validation_list_are_kept_apart(tmp_path: Path) -> None:
     voices.write_voice(tmp_path, 8)
-    rows = [f"wavs/clip-{number:03d}.wav|{voices.text(number)}\n" for number in range(8)]
-    train, validation = tmp_path / "train.txt", tmp_path / "val.txt"
-    train.write_text("".join(rows[:7]), encoding="utf-8")
-    validation.write_text(rows[7], encoding="utf-8")
-    read = corpus.read_corpus([train, validation], settings())
-    assert [one.name for one in read.validation] == ["wavs/clip-007.wav"]
-    assert len(read.train) == 7
-    examples = train_on([train, validation], settings(), tmp_path)
+    rows = voices.listed(8)
+    examples = train_on(voices.write_lists(tmp_path, rows[:7], rows[7:]), settings(), tmp_path)
     assert [one.name for one in examples.validation] == ["wavs/clip-007.wav"]
+    assert len(examples.train) == 7
 
 
 def test_the_language_is_taken_from_the_texts_unless_set(tmp_path: Path) -> None:
@@ -206,29 +201,18 @@ def test_a_lone_utterance_leaves_none_to_validate_on(tmp_path: Path) -> None:
 
 
 def test_a_validation_list_over_20_percent_is_refused(tmp_path: Path) -> None:
-    rows = [f"{row}.wav|words\n" for row in range(20)]
-    train, validation = tmp_path / "train.txt", tmp_path / "val.txt"
-    train.write_text("".join(rows[:15]), encoding="utf-8")
-    validation.write_text("".join(rows[15:]), encoding="utf-8")
-    assert "5 of 20 utterances are for validation; at most 20 %" in refusal(train, validation)
+    rows = [f"{row}.wav|words" for row in range(20)]
+    lists = voices.write_lists(tmp_path, rows[:15], rows[15:])
+    assert "5 of 20 utterances are for validation; at most 20 %" in refusal(*lists)
 
 
-def test_an_utterance_in_both_lists_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beginning", ["", "./"])
+def test_a_file_in_both_lists_is_refused_however_it_is_written(tmp_path: Path, beginning: str) -> None:
     voices.write_voice(tmp_path, 8)
-    rows = [f"wavs/clip-{number:03d}.wav|{voices.text(number)}\n" for number in range(8)]
-    (tmp_path / "train.txt").write_text("".join(rows), encoding="utf-8")
-    (tmp_path / "val.txt").write_text(rows[2], encoding="utf-8")
-    message = refusal(tmp_path / "train.txt", tmp_path / "val.txt")
+    rows = voices.listed(8)
+    message = refusal(*voices.write_lists(tmp_path, rows, [beginning + rows[2]]))
     assert message.startswith("1 audio file(s) stand in more than one row of the corpus or in both lists, the first ")
     assert "clip-002.wav" in message
-
-
-def test_a_file_in_both_lists_is_refused_however_it_is_written(tmp_path: Path) -> None:
-    voices.write_voice(tmp_path, 8)
-    rows = [f"wavs/clip-{number:03d}.wav|{voices.text(number)}\n" for number in range(8)]
-    (tmp_path / "train.txt").write_text("".join(rows), encoding="utf-8")
-    (tmp_path / "val.txt").write_text("./" + rows[2], encoding="utf-8")
-    assert "in both lists" in refusal(tmp_path / "train.txt", tmp_path / "val.txt")
 
 
 def test_lists_in_two_folders_may_use_the_same_names(tmp_path: Path) -> None:
@@ -296,14 +280,11 @@ def test_examples_hold_tokens_frames_and_mels(tmp_path: Path) -> None:
 
 def test_a_validation_keeps_to_its_utterances_whatever_the_order_of_rows(tmp_path: Path) -> None:
     voices.write_voice(tmp_path, 15)
-    rows = [f"wavs/clip-{number:03d}.wav|{voices.text(number)}\n" for number in range(15)]
-    train, validation = tmp_path / "train.txt", tmp_path / "val.txt"
-    chosen, found = settings("hparams.validation_utterances=2"), []
-    for order in (1, -1):
-        train.write_text("".join(rows[:12][::order]), encoding="utf-8")
-        validation.write_text("".join(rows[12:][::order]), encoding="utf-8")
-        found.append(train_on([train, validation], chosen, tmp_path))
-    first, again = found
+    rows, chosen = voices.listed(15), settings("hparams.validation_utterances=2")
+    first, again = (
+        train_on(voices.write_lists(tmp_path, rows[:12][::order], rows[12:][::order]), chosen, tmp_path)
+        for order in (1, -1)
+    )
     assert len(first.validation) == 2
     assert [one.name for one in again.validation] == [one.name for one in first.validation]
     assert [one.name for one in again.train] == [one.name for one in first.train]

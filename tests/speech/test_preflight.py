@@ -66,14 +66,11 @@ def test_fewer_utterances_than_a_batch_are_bad(tmp_path: Path) -> None:
 
 def test_too_many_utterances_to_validate_on_are_bad(tmp_path: Path) -> None:
     voices.write_voice(tmp_path, 12)
-    rows = [f"wavs/clip-{number:03d}.wav|{voices.text(number)}\n" for number in range(12)]
-    train, validation = tmp_path / "train.txt", tmp_path / "val.txt"
-    train.write_text("".join(rows[:9]), encoding="utf-8")
-    validation.write_text("".join(rows[9:]), encoding="utf-8")
-    assert finding("validation", train, validation) == ("bad", "3 utterances (25.0%); at most 20 % may be")
-    train.write_text("".join(rows[:10]), encoding="utf-8")
-    validation.write_text("".join(rows[10:]), encoding="utf-8")
-    assert finding("validation", train, validation) == ("good", "2 utterances (16.7%)")
+    rows = voices.listed(12)
+    lists = voices.write_lists(tmp_path, rows[:9], rows[9:])
+    assert finding("validation", *lists) == ("bad", "3 utterances (25.0%); at most 20 % may be")
+    lists = voices.write_lists(tmp_path, rows[:10], rows[10:])
+    assert finding("validation", *lists) == ("good", "2 utterances (16.7%)")
 
 
 def test_every_unusable_file_is_bad_and_named(tmp_path: Path) -> None:

@@ -15,14 +15,11 @@ from smart_tuner.analysis.importance import FEW
 from smart_tuner.analysis.results import Result
 from smart_tuner.space.parameter import read_parameters
 from smart_tuner.study.importance import weigh_parameters, with_band
+from tests.support.evidenced import result
 
 RATE = {"type": "float", "low": 1e-4, "high": 1e-2, "log": True, "step": None, "choices": [], "when": {}}
 BATCH = {"type": "categorical", "low": 0.0, "high": 0.0, "log": False, "step": None, "choices": [8, 16, 32], "when": {}}
 SPACE = {"parameters": {"hparams.learning_rate": RATE, "hparams.batch_size": BATCH}}
-
-
-def result(number: int, loss: float | None, values: dict[str, Any], **changed: Any) -> Result:
-    return Result(number=number, origin="sampled", seed=0, value=loss, values=values, **{"state": "complete"} | changed)
 
 
 def search(count: int, seed: int = 0) -> list[Result]:
@@ -31,7 +28,7 @@ def search(count: int, seed: int = 0) -> list[Result]:
     for number in range(count):
         rate, batch = 10 ** chance.uniform(-4, -2), chance.choice([8, 16, 32])
         values = {"hparams.learning_rate": rate, "hparams.batch_size": batch}
-        found.append(result(number, (math.log10(rate) + 3) ** 2, values))
+        found.append(result(number, (math.log10(rate) + 3) ** 2, values=values))
     return found
 
 
@@ -57,7 +54,7 @@ def test_the_shares_are_those_of_optuna_for_the_best_quarter() -> None:
 
 
 def test_the_direction_turns_the_best_quarter_round() -> None:
-    opposite = [result(one.number, -(one.value or 0.0), one.values) for one in search(40)]
+    opposite = [result(one.number, -(one.value or 0.0), values=one.values) for one in search(40)]
     assert weigh_parameters(opposite, SPACE, "maximize") == weigh_parameters(search(40), SPACE, "minimize")
 
 
@@ -70,13 +67,13 @@ def test_only_complete_feasible_searched_trials_within_the_ranges_count() -> Non
     values = search(1)[0].values
     outside = {"hparams.learning_rate": 0.5, "hparams.batch_size": 8}
     others = [
-        result(90, 0.1, values, state="stopped"),
-        result(91, 0.1, values, state="audited"),
-        result(92, 0.1, values, feasible=False),
-        result(93, 0.1, values, confirms="best"),
-        result(94, math.nan, values),
-        result(95, None, values),
-        result(96, 0.1, outside),
+        result(90, 0.1, values=values, state="stopped"),
+        result(91, 0.1, values=values, state="audited"),
+        result(92, 0.1, values=values, feasible=False),
+        result(93, 0.1, values=values, confirms="best"),
+        result(94, math.nan, values=values),
+        result(95, None, values=values),
+        result(96, 0.1, values=outside),
     ]
     assert weigh_parameters([*search(24), *others], SPACE, "minimize") == weigh_parameters(
         search(24), SPACE, "minimize"
@@ -90,7 +87,7 @@ def test_too_few_trials_are_said_with_the_number_it_takes(results: list[Result])
 
 
 def test_equal_objectives_and_an_empty_space_tell_nothing() -> None:
-    equal = [result(one.number, 0.5, one.values) for one in search(30)]
+    equal = [result(one.number, 0.5, values=one.values) for one in search(30)]
     assert not weigh_parameters(equal, SPACE, "minimize").enough
     assert not weigh_parameters(search(30), {}, "minimize").enough
 
@@ -104,7 +101,7 @@ def test_a_parameter_with_a_condition_is_weighed_among_the_trials_that_have_it()
         values: dict[str, Any] = {"hparams.use_guided_attn": number % 2 == 0}
         if number % 2 == 0:
             values["hparams.guide_weight"] = 10 ** chance.uniform(-1, 1)
-        results.append(result(number, values.get("hparams.guide_weight", 20.0), values))
+        results.append(result(number, values.get("hparams.guide_weight", 20.0), values=values))
     found = weigh_parameters(results, space, "minimize", draws=10)
     assert found.of("hparams.guide_weight") is not None
     assert found.shares[0].share < 1

@@ -105,17 +105,10 @@ def text_file(folder: Path) -> str:
     return f"sqlite:///{folder}/study.db"
 
 
-def no_url(folder: Path) -> str:
-    return str(folder)
+MAKE_STORE = pytest.param(small.tracking_store, marks=pytest.mark.slow)
 
 
-def no_folder(folder: Path) -> str:
-    return f"sqlite:///{folder}/missing/study.db"
-
-
-@pytest.mark.parametrize(
-    "make", [text_file, pytest.param(small.tracking_store, marks=pytest.mark.slow), no_url, no_folder]
-)
+@pytest.mark.parametrize("make", [text_file, MAKE_STORE, str, "sqlite:///{}/missing/study.db".format])
 def test_what_is_no_study_storage_is_refused(tmp_path: Path, make: Callable[[Path], str]) -> None:
     url = make(tmp_path)
     with pytest.raises(StorageError, match=re.escape(f"The study storage {url} cannot be used: ")) as refused:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from smart_tuner.analysis.results import Result
 from smart_tuner.errors import (
@@ -23,19 +23,17 @@ from smart_tuner.progress import Progress
 from smart_tuner.settings.hparams import Hparams
 from smart_tuner.study.train import FindRepair, TrainStudy
 from smart_tuner.study.trials import TrialPlan, list_handed_out
-from smart_tuner.trial import InitialWeights, Trial
+from smart_tuner.trial import InitialWeights
 from tests.support import small
 from tests.support.scripted import Executor, Killed, run, stop, training, validation
+from tests.support.searches import FULL, INTERRUPTED, finish, trials
 from tests.support.studies import Memory
 
 SICK = stop("non_finite", "The loss is not finite.", observed={"training.loss": 7.0}, threshold="1")
-INTERRUPTED = Interrupted("Interrupted after iteration 3.", step=3)
-FULL = OutOfMemoryError("The GPU has no memory left.")
 HEALTHY = [training(1), validation(3, 0.5), validation(6, 0.3), validation(9, 0.4)]
 
 
 Open = Callable[..., TrainStudy]
-Event = tuple[Trial, Progress | Verdict | Result]
 
 
 @pytest.fixture
@@ -48,10 +46,6 @@ def open_study(memory: Memory, tmp_path: Path) -> Open:
         )
 
     return opened
-
-
-def trials(study: TrainStudy) -> list[FrozenTrial]:
-    return study.study.get_trials(deepcopy=False)
 
 
 def started(executor: Executor) -> list[tuple[int, str, int]]:
@@ -82,7 +76,7 @@ def test_a_complete_trial_has_its_lowest_loss(open_study: Open) -> None:
 
 def test_a_stopped_trial_is_pruned_with_its_reason_and_the_study_goes_on(open_study: Open) -> None:
     study = open_study(2)
-    list(run(study, Executor([*HEALTHY[:3], SICK], HEALTHY)))
+    finish(study, Executor([*HEALTHY[:3], SICK], HEALTHY))
     stopped, complete = trials(study)
     assert (stopped.state, stopped.value, complete.state) == (TrialState.PRUNED, 0.3, TrialState.COMPLETE)
     result = study.results()[0]
@@ -93,7 +87,7 @@ def test_a_stopped_trial_is_pruned_with_its_reason_and_the_study_goes_on(open_st
 
 def test_a_trial_stopped_before_any_validation_has_no_value(open_study: Open) -> None:
     study = open_study()
-    list(run(study, Executor([training(1), SICK])))
+    finish(study, Executor([training(1), SICK]))
     (frozen,), (result,) = trials(study), study.results()
     assert (frozen.state, frozen.value) == (TrialState.PRUNED, None)
     assert (result.state, result.value) == ("stopped", None)
@@ -102,7 +96,7 @@ def test_a_trial_stopped_before_any_validation_has_no_value(open_study: Open) ->
 def test_bad_data_fails_the_trial_and_ends_the_study(open_study: Open) -> None:
     study = open_study()
     with pytest.raises(DataError):
-        list(run(study, Executor([training(1), DataError("A mel is broken.")])))
+        finish(study, Executor([training(1), DataError("A mel is broken.")]))
     (frozen,) = trials(study)
     assert (frozen.state, frozen.user_attrs["error"]) == (TrialState.FAIL, "A mel is broken.")
     (failed,) = list_handed_out([frozen])
@@ -125,15 +119,15 @@ def test_lack_of_memory_is_tried_once_more_with_the_same_seed(open_study: Open) 
 def test_the_second_lack_of_memory_ends_the_study(open_study: Open) -> None:
     study, executor = open_study(), Executor([FULL], [FULL])
     with pytest.raises(OutOfMemoryError):
-        list(run(study, executor))
+        finish(study, executor)
     assert [trial.state for trial in trials(study)] == [TrialState.FAIL, TrialState.FAIL]
 
 
 def test_a_failed_trial_is_tried_again_by_the_same_command(open_study: Open) -> None:
     with pytest.raises(DataError):
-        list(run(open_study(2), Executor([DataError("A mel is broken.")])))
-    study, again = open_study(2), Executor(HEALTHY, HEALTHY)
-    list(run(study, again))
+        finish(open_study(2), Executor([DataError("A mel is broken.")]))
+    study = open_study(2)
+    again = finish(study, Executor(HEALTHY, HEALTHY))
     assert started(again) == [(1, "retried", 1234), (2, "replicate", 1235)]
     assert [trial.state.name for trial in trials(study)] == ["FAIL", "COMPLETE", "COMPLETE"]
 
@@ -141,7 +135,7 @@ def test_a_failed_trial_is_tried_again_by_the_same_command(open_study: Open) -> 
 def test_a_bug_fails_the_trial_and_is_raised(open_study: Open) -> None:
     study = open_study()
     with pytest.raises(ZeroDivisionError):
-        list(run(study, Executor([training(1), ZeroDivisionError("a bug")])))
+        finish(study, Executor([training(1), ZeroDivisionError("a bug")]))
     assert [trial.state for trial in trials(study)] == [TrialState.FAIL]
 
 
@@ -159,8 +153,8 @@ def lower_rate(rule: str, hparams: Hparams, attempt: int) -> Repair | None:
 
 
 def test_what_is_stopped_is_repaired_and_a_repair_that_holds_is_replicated(open_study: Open) -> None:
-    study, executor = open_study(3, lower_rate), Executor([SICK], HEALTHY, HEALTHY)
-    list(run(study, executor))
+    study = open_study(3, lower_rate)
+    executor = finish(study, Executor([SICK], HEALTHY, HEALTHY))
     assert started(executor) == [(0, "baseline", 1234), (1, "repaired", 1235), (2, "replicate", 1236)]
     assert [trial.settings.hparams.learning_rate for trial in executor.trials] == pytest.approx([1e-2, 1e-3, 1e-3])
     assert [trial.note for trial in executor.trials] == ["", "learning rate 0.001", ""]
@@ -168,8 +162,8 @@ def test_what_is_stopped_is_repaired_and_a_repair_that_holds_is_replicated(open_
 
 
 def test_repairs_build_on_each_other_and_end_when_nothing_is_left(open_study: Open) -> None:
-    study, executor = open_study(9, lower_rate), Executor([SICK], [SICK], [SICK])
-    list(run(study, executor))
+    study = open_study(9, lower_rate)
+    executor = finish(study, Executor([SICK], [SICK], [SICK]))
     assert [trial.origin for trial in executor.trials] == ["baseline", "repaired", "repaired"]
     assert executor.trials[2].settings.hparams.learning_rate == pytest.approx(1e-4)
     assert len(study.results()) == 3
@@ -183,7 +177,7 @@ def test_each_rule_has_its_own_repairs(open_study: Open) -> None:
         return Repair(changes={}, change="", roll_back=False)
 
     late = stop("attention_late")
-    list(run(open_study(5, note), Executor([SICK], [late], [SICK], [late], HEALTHY)))
+    finish(open_study(5, note), Executor([SICK], [late], [SICK], [late], HEALTHY))
     assert asked == [("non_finite", 1), ("attention_late", 1), ("non_finite", 2), ("attention_late", 2)]
 
 
@@ -191,14 +185,12 @@ def test_a_roll_back_starts_from_the_stopped_trials_best_checkpoint(open_study: 
     best = tmp_path / "trial-0001" / "best.pt"
     best.parent.mkdir()
     best.touch()
-    executor = Executor([SICK], [SICK], HEALTHY)
-    list(run(open_study(3, lower_rate), executor))
+    executor = finish(open_study(3, lower_rate), Executor([SICK], [SICK], HEALTHY))
     assert [trial.start_from for trial in executor.trials] == [None, None, best]
 
 
 def test_a_roll_back_without_a_checkpoint_starts_afresh(open_study: Open) -> None:
-    executor = Executor([SICK], [SICK], HEALTHY)
-    list(run(open_study(3, lower_rate), executor))
+    executor = finish(open_study(3, lower_rate), Executor([SICK], [SICK], HEALTHY))
     assert executor.trials[2].start_from is None
 
 
@@ -211,7 +203,7 @@ def test_all_trials_start_from_the_studys_checkpoint_and_keep_its_layers(memory:
         return Repair(changes=changes[attempt - 1], change="", roll_back=False)
 
     executor = Executor([SICK], HEALTHY)
-    list(run(TrainStudy("warm", memory.open(), own, "c", 2, repair=larger_steps, start=start), executor))
+    finish(TrainStudy("warm", memory.open(), own, "c", 2, repair=larger_steps, start=start), executor)
     assert [trial.start_from for trial in executor.trials] == [start.file] * 2
     repaired = executor.trials[1].settings.hparams
     assert (repaired.learning_rate, repaired.reduction_factor) == (1e-4, own.hparams.reduction_factor)
@@ -221,16 +213,14 @@ def test_all_trials_start_from_the_studys_checkpoint_and_keep_its_layers(memory:
 
 def test_an_interrupted_repair_goes_on_with_its_changes(open_study: Open) -> None:
     with pytest.raises(Interrupted):
-        list(run(open_study(2, lower_rate), Executor([SICK], [training(1), INTERRUPTED])))
-    again = Executor(HEALTHY)
-    list(run(open_study(2, lower_rate), again))
+        finish(open_study(2, lower_rate), Executor([SICK], [training(1), INTERRUPTED]))
+    again = finish(open_study(2, lower_rate), Executor(HEALTHY))
     assert started(again) == [(1, "repaired", 1235)]
     assert again.trials[0].settings.hparams.learning_rate == pytest.approx(1e-3)
 
 
 def test_a_failed_repair_is_tried_again_with_its_changes(open_study: Open) -> None:
-    executor = Executor([SICK], [FULL], [SICK], HEALTHY)
-    list(run(open_study(3, lower_rate), executor))
+    executor = finish(open_study(3, lower_rate), Executor([SICK], [FULL], [SICK], HEALTHY))
     assert [trial.origin for trial in executor.trials] == ["baseline", "repaired", "retried", "repaired"]
     assert [trial.settings.hparams.learning_rate for trial in executor.trials] == pytest.approx(
         [1e-2, 1e-3, 1e-3, 1e-4]
@@ -246,10 +236,10 @@ def test_a_failed_repair_is_tried_again_with_its_changes(open_study: Open) -> No
 )
 def test_an_interrupted_trial_goes_on_as_the_same_trial(open_study: Open, end: SmartTunerError) -> None:
     with pytest.raises(type(end)):
-        list(run(open_study(), Executor([training(1), validation(3, 0.5), end])))
+        finish(open_study(), Executor([training(1), validation(3, 0.5), end]))
     study, again = open_study(), Executor([training(2), validation(3, 0.5), validation(6, 0.3)])
     assert [trial.state for trial in trials(study)] == [TrialState.RUNNING]
-    list(run(study, again))
+    finish(study, again)
     assert started(again) == [(0, "baseline", 1234)]
     (frozen,) = trials(study)
     assert (frozen.state, frozen.value, frozen.intermediate_values) == (TrialState.COMPLETE, 0.3, {12: 0.5, 24: 0.3})
@@ -257,9 +247,8 @@ def test_an_interrupted_trial_goes_on_as_the_same_trial(open_study: Open, end: S
 
 def test_a_trial_that_a_kill_left_open_goes_on(open_study: Open) -> None:
     with pytest.raises(Killed):
-        list(run(open_study(2), Executor(HEALTHY, [training(1), validation(3, 0.5), Killed()])))
-    again = Executor([validation(3, 0.5), validation(6, 0.2)])
-    list(run(open_study(2), again))
+        finish(open_study(2), Executor(HEALTHY, [training(1), validation(3, 0.5), Killed()]))
+    again = finish(open_study(2), Executor([validation(3, 0.5), validation(6, 0.2)]))
     assert started(again) == [(1, "replicate", 1235)]
     assert [trial.value for trial in trials(open_study())] == [0.3, 0.2]
 
@@ -267,7 +256,7 @@ def test_a_trial_that_a_kill_left_open_goes_on(open_study: Open) -> None:
 def test_what_is_told_again_is_not_shown_again_and_counts_once(open_study: Open) -> None:
     past = [training(1), training(2), training(3), validation(3, 0.1)]
     with pytest.raises(Interrupted):
-        list(run(open_study(), Executor([*past, INTERRUPTED])))
+        finish(open_study(), Executor([*past, INTERRUPTED]))
     study = open_study()
     events = [event for _, event in run(study, Executor([*past, training(4), validation(6, 0.3)]))]
     assert [(event.kind, event.step) for event in events if isinstance(event, Progress)] == [
@@ -279,23 +268,22 @@ def test_what_is_told_again_is_not_shown_again_and_counts_once(open_study: Open)
 
 def test_the_best_of_an_earlier_session_counts(open_study: Open) -> None:
     with pytest.raises(Interrupted):
-        list(run(open_study(), Executor([validation(3, 0.1), INTERRUPTED])))
+        finish(open_study(), Executor([validation(3, 0.1), INTERRUPTED]))
     study = open_study()
-    list(run(study, Executor([validation(6, 0.3)])))
+    finish(study, Executor([validation(6, 0.3)]))
     assert trials(study)[0].value == study.results()[0].value == 0.1
 
 
 def test_a_kill_between_enqueueing_and_asking_leaves_no_stray_trial(open_study: Open) -> None:
     study = open_study()
     study.study.enqueue_trial({}, user_attrs=TrialPlan(origin="baseline", seed=1234).to_attributes())
-    again = Executor(HEALTHY)
-    list(run(open_study(), again))
+    again = finish(open_study(), Executor(HEALTHY))
     assert [(trial.number, trial.origin) for trial in again.trials] == [(0, "baseline")]
     assert [trial.state for trial in trials(study)] == [TrialState.COMPLETE]
 
 
 def test_a_finished_study_adds_nothing(open_study: Open) -> None:
-    list(run(open_study(2), Executor(HEALTHY, [SICK])))
+    finish(open_study(2), Executor(HEALTHY, [SICK]))
     idle = Executor()
     assert list(run(open_study(2), idle)) == []
     assert idle.trials == []
@@ -304,8 +292,8 @@ def test_a_finished_study_adds_nothing(open_study: Open) -> None:
 
 def test_more_trials_add_the_missing_ones_with_the_next_seeds(open_study: Open) -> None:
     first, more = Executor(HEALTHY), Executor(HEALTHY, HEALTHY)
-    list(run(open_study(1), first))
-    list(run(open_study(3), more))
+    finish(open_study(1), first)
+    finish(open_study(3), more)
     assert started(first) + started(more) == [(0, "baseline", 1234), (1, "replicate", 1235), (2, "replicate", 1236)]
     ran = [*first.trials, *more.trials]
     assert [trial.settings.replace(seed=0) for trial in ran] == [small.settings(seed=0)] * 3

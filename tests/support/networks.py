@@ -28,9 +28,8 @@ class Batch(NamedTuple):
     frames_B: Tensor
 
 
-def small_model(r: int = 1, **changes: Any) -> Tacotron2:
+def small_sizes(r: int = 1, **changes: Any) -> Sizes:
     """No two widths are alike; dropouts not named are off."""
-    torch.manual_seed(0)
     sizes = {
         "n_symbols": N_SYMBOLS,
         "n_mel_channels": MELS,
@@ -44,7 +43,12 @@ def small_model(r: int = 1, **changes: Any) -> Tacotron2:
         "attention_location_kernel_size": 5,
         "postnet_embedding_dim": 12,
     }
-    model = Tacotron2(Sizes(**{**sizes, **dict.fromkeys(DROPOUTS, 0.0), **changes})).double()
+    return Sizes(**{**sizes, **dict.fromkeys(DROPOUTS, 0.0), **changes})
+
+
+def small_model(r: int = 1, **changes: Any) -> Tacotron2:
+    torch.manual_seed(0)
+    model = Tacotron2(small_sizes(r, **changes)).double()
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d):  # statistics as after some training
             module.running_mean.normal_(0.0, 0.3)

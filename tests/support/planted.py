@@ -212,11 +212,6 @@ def central() -> list[Planted]:
     return with_reruns(trials, best=(0.52, 0.58, 0.55), base=(0.50, 0.60, 0.62))
 
 
-def jumping() -> list[Planted]:
-    """All stopped by the same rule, after two fifths of the budget."""
-    return [Planted(**vars(trial) | {"stop": ("loss_jump", "health", 0.4)}) for trial in searched(1e-3, 1e-2)[:3]]
-
-
 def feasible(trial: Planted) -> bool:
     return trial.metrics["validation.alignment_score"] >= 0.25
 
@@ -262,15 +257,13 @@ def waiting_for_no_disk() -> Iterator[None]:
         mlflow.set_tracking_uri(None)  # type: ignore[arg-type]  # it is one for the process
 
 
-def planned(
-    name: str, folder: Path, planted: Sequence[Planted], winner: int | None = None, *, logged: bool = True
-) -> Report:
+def planned(name: str, folder: Path, planted: Sequence[Planted], winner: int, *, logged: bool = True) -> Report:
     """Search as planted, log it, and report it; the first planted trial has the settings' own values."""
     with waiting_for_no_disk():
         return _planned(name, folder, planted, winner, logged=logged)
 
 
-def _planned(name: str, folder: Path, planted: Sequence[Planted], winner: int | None, *, logged: bool) -> Report:
+def _planned(name: str, folder: Path, planted: Sequence[Planted], winner: int, *, logged: bool) -> Report:
     uri, storage = small.tracking_store(folder), scripted.storage(folder)
     settings = small.settings(
         budget=f"{BUDGET}utt", learning_rate=planted[0].rate, batch_size=planted[0].batch, seed=SEED
@@ -293,8 +286,7 @@ def _planned(name: str, folder: Path, planted: Sequence[Planted], winner: int | 
         parent.close("FINISHED")
     else:
         list(scripted.run(study, scripted.Executor(act=lambda trial: planted[trial.number].script())))
-    if winner is not None:
-        study.conclude({"trial": winner, "settings": {}})
+    study.conclude({"trial": winner, "settings": {}})
     evidence, archive = gather(storage, uri, name)
     said = {language: Catalogue(language) for language in LANGUAGES}
     views = {language: build_view(evidence, archive, say) for language, say in said.items()}

@@ -13,6 +13,7 @@ from smart_tuner.analysis.results import Result
 from smart_tuner.errors import Interrupted, OutOfMemoryError
 from smart_tuner.space.parameter import Parameter
 from smart_tuner.space.space import Constraint, Pruner, Sampler, Space
+from smart_tuner.study.train import TrainStudy
 from smart_tuner.study.tune import TuneStudy
 from smart_tuner.trial import Trial
 from tests.support import small
@@ -71,11 +72,14 @@ def search_in(
     return TuneStudy(name, storage, space, settings, corpus, 100, trials, **given)
 
 
-def trials(study: TuneStudy) -> list[FrozenTrial]:
+Study = TuneStudy | TrainStudy
+
+
+def trials(study: Study) -> list[FrozenTrial]:
     return study.study.get_trials(deepcopy=False)
 
 
-def states(study: TuneStudy) -> list[str]:
+def states(study: Study) -> list[str]:
     return [trial.state.name for trial in trials(study)]
 
 
@@ -83,7 +87,7 @@ def searched(study: TuneStudy) -> list[Result]:
     return [result for result in study.results() if not result.confirms]
 
 
-def finish(study: TuneStudy, executor: Executor | None = None) -> Executor:
+def finish(study: Study, executor: Executor | None = None) -> Executor:
     executor = executor or Executor(act=healthy)
     list(run(study, executor))
     return executor

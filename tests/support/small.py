@@ -42,6 +42,8 @@ WIDTHS = {
     "postnet_embedding_dim": 8,
     "postnet_n_convolutions": 2,
 }
+STILL: dict[str, Any] = {f"{part}_dropout": 0.0 for part in ("prenet", "encoder", "attention", "decoder", "postnet")}
+"""Hyperparameters without any dropout."""
 CPU = torch.device("cpu")
 CLOCK = ("duration", "training.frames_per_second")
 """Metrics that no seed repeats."""

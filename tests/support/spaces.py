@@ -1,8 +1,5 @@
 """Search spaces for tests, written as a person would."""
 
-import math
-import random
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,29 +28,3 @@ def space(
 ) -> Space:
     """The space of such a file."""
     return space_file.load_space(write(folder, parameters, rest), settings, **options)
-
-
-class RandomChooser:
-    """Draws every value by itself: for looking at a space without a study."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-
-    def suggest_float(self, _: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> float:
-        """A number from low to high."""
-        if step is not None:
-            return low + step * self.random.randint(0, round((high - low) / step))
-        if log:
-            return min(high, max(low, math.exp(self.random.uniform(math.log(low), math.log(high)))))
-        return self.random.uniform(low, high)
-
-    def suggest_int(self, _: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        """A whole number from low to high."""
-        if log:
-            drawn = math.exp(self.random.uniform(math.log(low - 0.5), math.log(high + 0.5)))
-            return min(high, max(low, round(drawn)))
-        return self.random.randrange(low, high + 1, step)
-
-    def suggest_categorical(self, _: str, choices: Sequence[Any]) -> Any:
-        """One of the choices."""
-        return self.random.choice(choices)

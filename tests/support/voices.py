@@ -74,6 +74,19 @@ def write_rows(folder: Path, rows: list[str]) -> Path:
     return folder
 
 
+def listed(count: int) -> list[str]:
+    """Rows of a list of the clips of write_voice."""
+    return [f"wavs/clip-{number:03d}.wav|{text(number)}" for number in range(count)]
+
+
+def write_lists(folder: Path, train: list[str], validation: list[str]) -> tuple[Path, Path]:
+    """A training and a validation list of these rows."""
+    files = folder / "train.txt", folder / "val.txt"
+    for file, rows in zip(files, (train, validation), strict=True):
+        file.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return files
+
+
 def cache_of(root: Path, settings: Settings) -> MelCache:
     """A mel cache beside the corpus."""
     return MelCache(root / "mels", settings.speech)

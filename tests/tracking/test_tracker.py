@@ -152,10 +152,12 @@ def test_a_run_that_goes_on_forgets_why_it_stopped(tracker: Tracker, open_trial:
     assert not [name for name in run.data.tags if name.startswith("stop.") or name in BROKEN]
 
 
-def test_a_studys_run_closes_with_its_status(tracker: Tracker) -> None:
+def test_a_studys_run_has_a_description_and_closes_with_its_status(tracker: Tracker) -> None:
     parent = tracker.open_study("s", {})
+    parent.describe("Two **trials**.")
     parent.close("KILLED")
-    assert tracker.client.get_run(parent.run_id).info.status == "KILLED"
+    run = tracker.client.get_run(parent.run_id)
+    assert (run.info.status, run.data.tags["mlflow.note.content"]) == ("KILLED", "Two **trials**.")
 
 
 def status(tracker: Tracker, run: TrialRun) -> str:
@@ -163,7 +165,6 @@ def status(tracker: Tracker, run: TrialRun) -> str:
     return found
 
 
-@pytest.mark.slow
 def test_runs_that_a_kill_left_open_are_ended_as_their_trials_were(tracker: Tracker, open_trial: Open) -> None:
     runs = {number: open_trial(number=number) for number in (1, 2, 3, 4)}
     runs[4].close("FINISHED", {})
@@ -177,12 +178,6 @@ def test_the_runs_of_another_study_stay_as_they_are(tracker: Tracker, open_trial
     run = open_trial(number=1)
     assert tracker.open_study("other", {}).reconcile({1: "FINISHED"}) == 0
     assert status(tracker, run) == "RUNNING"
-
-
-def test_a_study_has_a_description(tracker: Tracker) -> None:
-    parent = tracker.open_study("s", {})
-    parent.describe("Two **trials**.")
-    assert tracker.client.get_run(parent.run_id).data.tags["mlflow.note.content"] == "Two **trials**."
 
 
 def test_links_lead_to_the_experiments_pages(tracker: Tracker, open_trial: Open) -> None:
@@ -204,7 +199,6 @@ def test_an_experiment_is_made_once(tracker: Tracker) -> None:
 # metrics
 
 
-@pytest.mark.slow
 def test_every_metric_of_every_step_is_logged_once(tracker: Tracker, open_trial: Open) -> None:
     run, progress = open_trial(), run_of(1, 150)  # more points than MLflow takes at once
     log_and_close(run, progress)
@@ -228,7 +222,6 @@ def test_extra_metrics_are_logged_when_extras_are_on(tracker: Tracker, open_tria
     assert {"training.frames_per_second", "validation.attention_coverage"} <= set(held)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kept", [4, 7], ids=["killed", "interrupted"])
 def test_a_run_that_goes_on_logs_each_step_once(tracker: Tracker, open_trial: Open, kept: int) -> None:
     log_and_close(open_trial(), run_of(1, 7), "KILLED")
@@ -237,7 +230,6 @@ def test_a_run_that_goes_on_logs_each_step_once(tracker: Tracker, open_trial: Op
     assert small.points(tracker.client, run.run_id) == logged(run_of(1, 10))
 
 
-@pytest.mark.slow
 def test_points_that_a_kill_kept_from_the_store_come_from_the_journal(tracker: Tracker, open_trial: Open) -> None:
     run, outage = open_trial(), Outage(tracker.client)
     log(run, run_of(1, 4))
@@ -250,7 +242,6 @@ def test_points_that_a_kill_kept_from_the_store_come_from_the_journal(tracker: T
     assert small.points(tracker.client, run.run_id) == logged(run_of(1, 9))
 
 
-@pytest.mark.slow
 def test_best_values_are_logged_once(tracker: Tracker, open_trial: Open) -> None:
     best = {"best.validation.loss": 0.25, "best.step": 6.0}
     for _ in range(2):
@@ -259,7 +250,6 @@ def test_best_values_are_logged_once(tracker: Tracker, open_trial: Open) -> None
     assert small.points(tracker.client, run_id) == {"best.validation.loss": [(0, 0.25)], "best.step": [(0, 6.0)]}
 
 
-@pytest.mark.slow
 def test_system_metrics_come_along_when_asked_for(
     tracker: Tracker, open_trial: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,7 +303,6 @@ def flush(run: TrialRun) -> None:
     small.wait_until(lambda: written.is_set() or run._writing.done())
 
 
-@pytest.mark.slow
 def test_logging_does_not_wait_for_a_slow_store(tracker: Tracker, open_trial: Open) -> None:
     run, slow = open_trial(), Slow(tracker.client)
     run.client = slow  # type: ignore[assignment]
@@ -339,7 +328,6 @@ def test_an_outage_is_a_tracking_error_that_names_the_journal(tracker: Tracker, 
     assert isinstance(failed.value.__cause__, MlflowException)
 
 
-@pytest.mark.slow
 def test_after_an_outage_the_journal_brings_everything(tracker: Tracker, open_trial: Open) -> None:
     run = open_trial()
     run.client = Outage(tracker.client)  # type: ignore[assignment]
@@ -357,22 +345,14 @@ def test_a_bug_in_a_job_stays_a_bug(open_trial: Open) -> None:
         run.close("FINISHED", {})
 
 
-def write_params(run: TrialRun) -> None:
-    run.params({"hparams.batch_size": 4})
-
-
-def write_tags(run: TrialRun) -> None:
-    run.tags({"device": "cpu"})
-
-
-@pytest.mark.parametrize("write", [write_params, write_tags])
+@pytest.mark.parametrize("write", [TrialRun.params, TrialRun.tags])
 def test_an_outage_at_params_or_tags_is_a_tracking_error(
-    tracker: Tracker, open_trial: Open, write: Callable[[TrialRun], None]
+    tracker: Tracker, open_trial: Open, write: Callable[[TrialRun, Mapping[str, Any]], None]
 ) -> None:
     run = open_trial()
     run.client = Outage(tracker.client)  # type: ignore[assignment]
     with pytest.raises(TrackingError, match="no room"):
-        write(run)
+        write(run, {"device": "cpu"})
 
 
 # params, artefacts, data set
@@ -451,11 +431,7 @@ def optuna_database(folder: Path) -> str:
     return f"sqlite:///{folder}/smart_tuner.db"
 
 
-def unknown_scheme(folder: Path) -> str:
-    return f"nonsense://{folder}"
-
-
-@pytest.mark.parametrize("make", [text_file, optuna_database, unknown_scheme])
+@pytest.mark.parametrize("make", [text_file, optuna_database, "nonsense://{}".format])
 def test_what_is_no_tracking_store_is_refused(tmp_path: Path, make: Callable[[Path], str]) -> None:
     uri = make(tmp_path)
     with pytest.raises(StorageError, match=f"The tracking store {uri} cannot be used"):

@@ -17,7 +17,6 @@ from smart_tuner.training.trainer import Trainer
 from tests.support import small
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"
-STILL: dict[str, Any] = {f"{part}_dropout": 0.0 for part in ("prenet", "encoder", "attention", "decoder", "postnet")}
 
 
 def weights(trainer: Trainer) -> dict[str, bytes]:
@@ -79,7 +78,7 @@ def double() -> Iterator[None]:
 
 
 def twins(folder: Path, **hparams: Any) -> Trainer:
-    trainer = small.trainer(folder, batch_size=2, adam_eps=1e-2, forward_sum_weight=0.5, **STILL, **hparams)
+    trainer = small.trainer(folder, batch_size=2, adam_eps=1e-2, forward_sum_weight=0.5, **small.STILL, **hparams)
     by_length = {example.frames: example for example in small.examples(folder / "more", 30)}
     train = [example for example in list(by_length.values())[:6] for _ in range(2)]
     trainer.data, trainer.frames = dataclasses.replace(trainer.data, train=train), [one.frames for one in train]

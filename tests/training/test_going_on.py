@@ -57,24 +57,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     return train
 
 
-SLOW = pytest.mark.slow
-
-
 @pytest.mark.parametrize(
     ("kind", "stop", "after"),
     [
         ("plain", 1, "training"),  # in the middle of an epoch
-        pytest.param("plain", 2, "training", marks=SLOW),  # before a validation
+        ("plain", 2, "training"),  # before a validation
         ("plain", 2, "validation"),
-        pytest.param("plain", 3, "training", marks=SLOW),  # at the end of an epoch
-        pytest.param("plain", 7, "training", marks=SLOW),  # before the last validation
+        ("plain", 3, "training"),  # at the end of an epoch
+        ("plain", 7, "training"),  # before the last validation
         ("plain", 7, "validation"),
-        pytest.param("with a rung", 3, "training", marks=SLOW),
+        ("with a rung", 3, "training"),
         ("with a rung", 4, "training"),  # which has reached it
-        pytest.param("with a rung", 5, "training", marks=SLOW),
-        pytest.param("with every switch", 1, "training", marks=SLOW),
-        pytest.param("with every switch", 2, "training", marks=SLOW),
-        pytest.param("with every switch", 3, "training", marks=SLOW),
+        ("with a rung", 5, "training"),
+        ("with every switch", 1, "training"),
+        ("with every switch", 2, "training"),
+        ("with every switch", 3, "training"),
     ],
 )
 def test_an_interrupted_training_goes_on_exactly(

@@ -172,7 +172,6 @@ def test_a_training_speaks_freely_only_when_asked(tracking: Tracking, tmp_path: 
     assert not {name for name in names if name.startswith(FREERUN)}
 
 
-@pytest.mark.slow
 def test_plots_are_shown_first_last_and_evenly_between(tmp_path: Path) -> None:
     chosen = small.settings(validation_freq=1)
     chosen = dataclasses.replace(chosen, tracking=dataclasses.replace(chosen.tracking, plots=2))
@@ -221,15 +220,7 @@ def test_a_stopped_training_lists_nothing(tmp_path: Path) -> None:
 # what is obeyed
 
 
-@pytest.mark.parametrize(
-    ("kind", "step"),
-    [
-        ("training", 2),
-        pytest.param("training", 3, marks=pytest.mark.slow),
-        ("validation", 3),
-        pytest.param("validation", 6, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize(("kind", "step"), [("training", 2), ("training", 3), ("validation", 3), ("validation", 6)])
 def test_an_interrupted_training_goes_on_to_the_same_numbers(
     whole: Whole, tmp_path: Path, kind: str, step: int
 ) -> None:
@@ -261,7 +252,6 @@ def test_a_stop_by_the_study_stops_right_there_and_keeps_the_best(tmp_path: Path
     assert not (tmp_path / "trial" / "last.pt").exists()
 
 
-@pytest.mark.slow
 def test_a_training_that_is_left_saves_and_goes_on(whole: Whole, tmp_path: Path) -> None:
     with closing(train(tmp_path)) as events:
         before = [next(event for event in events if isinstance(event, Entry)).progress for _ in range(2)]
@@ -271,7 +261,6 @@ def test_a_training_that_is_left_saves_and_goes_on(whole: Whole, tmp_path: Path)
     assert small.lines(before) == expected[:2]
 
 
-@pytest.mark.slow
 def test_weights_come_from_another_trials_checkpoint_unless_there_is_an_own_one(whole: Whole, tmp_path: Path) -> None:
     given = trial(start_from=whole[0] / "trial" / "best.pt", seed=5, budget="3it")
     from_it = progress(told(train(tmp_path, Says("user", "training", 2), given), Interrupted))
@@ -305,7 +294,6 @@ def test_an_audited_or_a_warned_trial_runs_on(
     assert events[-1] == Ended(None)
 
 
-@pytest.mark.slow
 def test_health_judges_the_past_of_a_training_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told(train(tmp_path, Says("user", "training", 5)), Interrupted)
     watch = Sick()
@@ -325,7 +313,6 @@ def test_a_folder_in_use_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert isinstance(next(train(tmp_path)), Opening)
 
 
-@pytest.mark.slow
 def test_the_folder_is_free_after_any_end(tmp_path: Path) -> None:
     ends: list[Callable[[], object]] = [
         lambda: told(train(tmp_path, Says("user", "training", 1)), Interrupted),

@@ -531,10 +531,7 @@ def test_training_starts_at_the_corpus_mean_mel(tmp_path: Path, r: int) -> None:
 
 @pytest.mark.slow
 def test_a_small_task_is_learnt_by_heart(tmp_path: Path) -> None:
-    no_dropout: dict[str, Any] = {
-        f"{part}_dropout": 0.0 for part in ("prenet", "encoder", "attention", "decoder", "postnet")
-    }
-    trainer = small.trainer(tmp_path, budget="30it", validation_freq=1000, learning_rate=3e-2, **no_dropout)
+    trainer = small.trainer(tmp_path, budget="30it", validation_freq=1000, learning_rate=3e-2, **small.STILL)
     trainer.data = dataclasses.replace(trainer.data, train=trainer.data.train[:4])
     trainer.frames = trainer.frames[:4]
     losses = series("training.taco_loss", list(trainer.steps()))
