@@ -58,7 +58,7 @@ def teacher_forced_step(forward: Callable[..., Prediction], batch: tuple[torch.T
     """Forward and backward pass."""
     tokens, tokens_B, mels, frames_B = batch
     predicted = forward(tokens, tokens_B, mels, frames_B)
-    weights = LossWeights(guide=1.0)
+    weights = LossWeights(guide_weight=1.0)
     training_losses(predicted, tokens_B, mels, frames_B, r=1, weights=weights)["loss"].backward()
 
 
@@ -249,7 +249,9 @@ def gpu() -> None:
             model.zero_grad()
             with torch.autocast("cuda", precision, enabled=precision is not torch.float32):
                 predicted = model(*batch)
-            losses = training_losses(predicted, batch[1], batch[2], batch[3], r=1, weights=LossWeights(guide=1.0))
+            losses = training_losses(
+                predicted, batch[1], batch[2], batch[3], r=1, weights=LossWeights(guide_weight=1.0)
+            )
             losses["loss"].backward()
             torch.cuda.synchronize()
             seconds.append(time.perf_counter() - started)

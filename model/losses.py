@@ -17,15 +17,15 @@ from model.prediction import Prediction
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """What each term counts in training.loss."""
+    """What each term counts in training.loss; by the names of the hyperparameters that say so."""
 
-    gate: float = 1.0
-    gate_positive: float = 1.0
+    gate_weight: float = 1.0
+    gate_positive_weight: float = 1.0
     """Weight of the one positive frame of each utterance inside the gate loss."""
-    guide: float = 0.0
+    guide_weight: float = 0.0
     guide_sigma: float = 0.2
     """Width g of the guided attention's diagonal."""
-    forward_sum: float = 0.0
+    forward_sum_weight: float = 0.0
 
 
 def taco_losses(predicted: Prediction, mels_BMF: Tensor, frames_B: Tensor) -> Tensor:
@@ -112,12 +112,12 @@ def training_losses(
     attention = predicted.attention_BTN
     utterances = len(frames_B) if of is None else of.utterances
     taco = taco_losses(predicted, mels_BMF, frames_B).sum() / utterances
-    gate = gate_losses(predicted.gate_BT.to(mels_BMF.dtype), steps_B, weights.gate_positive).sum() / utterances
+    gate = gate_losses(predicted.gate_BT.to(mels_BMF.dtype), steps_B, weights.gate_positive_weight).sum() / utterances
     zero = torch.zeros_like(taco)
     guide = zero
-    if weights.guide:
+    if weights.guide_weight:
         guide = guide_losses(attention, steps_B, tokens_B, weights.guide_sigma).sum() / utterances
-    with torch.set_grad_enabled(torch.is_grad_enabled() and weights.forward_sum > 0):
+    with torch.set_grad_enabled(torch.is_grad_enabled() and weights.forward_sum_weight > 0):
         forward_sum_B = forward_sum_losses(attention, steps_B, torch.minimum(tokens_B, steps_B))
     forward_sum, atten = _mean_over(forward_sum_B, steps_B >= tokens_B, None if of is None else of.stepped)
     text = mi = emb = zero
@@ -128,7 +128,8 @@ def training_losses(
         text, mi = _mean_over(mi_B, readable_B, None if of is None else of.readable)
     if predicted.style_BS is not None and predicted.predicted_style_BS is not None:
         emb = emb_losses(predicted.predicted_style_BS, predicted.style_BS).sum() / utterances
-    loss = taco + weights.gate * gate + weights.guide * guide + weights.forward_sum * forward_sum + text + emb
+    loss = taco + weights.gate_weight * gate + weights.guide_weight * guide
+    loss = loss + weights.forward_sum_weight * forward_sum + text + emb
     return {
         "loss": loss,
         "taco_loss": taco,

@@ -6,6 +6,7 @@ Each is a small rule of its own; the loop that puts them in order is in trainer.
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -27,13 +28,9 @@ def loss_weights(hparams: Hparams, formed: int) -> LossWeights:
     ends the row, and has its guide back.
     """
     halvings = max(0, formed - hparams.guide_anneal) if hparams.guide_anneal else 0
-    return LossWeights(
-        gate=hparams.gate_weight,
-        gate_positive=hparams.gate_positive_weight,
-        guide=hparams.guide_weight * 0.5**halvings if hparams.use_guided_attn else 0.0,
-        guide_sigma=hparams.guide_sigma,
-        forward_sum=hparams.forward_sum_weight,
-    )
+    weights = {spec.name: getattr(hparams, spec.name) for spec in fields(LossWeights)}
+    guide_weight = hparams.guide_weight * 0.5**halvings if hparams.use_guided_attn else 0.0
+    return LossWeights(**weights | {"guide_weight": guide_weight})
 
 
 def learning_rate(hparams: Hparams, iteration: int, used: float, plateaus: int = 0) -> float:

@@ -22,7 +22,9 @@ from model.mmi import mi_losses
 from model.prediction import Prediction
 
 MELS, SYMBOLS, STYLE = 3, 5, 4
-ALL_ON = LossWeights(gate=0.7, gate_positive=5.0, guide=3.0, guide_sigma=0.3, forward_sum=0.2)
+ALL_ON = LossWeights(
+    gate_weight=0.7, gate_positive_weight=5.0, guide_weight=3.0, guide_sigma=0.3, forward_sum_weight=0.2
+)
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -178,7 +180,7 @@ def test_loss_is_the_weighted_sum() -> None:
 
 
 def test_losses_have_the_contracts_names_and_unused_ones_are_zero() -> None:
-    losses = training(random_prediction(6, torch.tensor([3, 2])), [3, 2], [6, 4], guide=0.0)
+    losses = training(random_prediction(6, torch.tensor([3, 2])), [3, 2], [6, 4], guide_weight=0.0)
     assert set(losses) == {
         "loss", "taco_loss", "atten_loss", "mi_loss", "guide_loss", "gate_loss", "emb_loss",
     }  # fmt: skip
@@ -191,7 +193,7 @@ def test_forward_sum_is_reported_without_a_weight_but_not_trained() -> None:
     predicted = Prediction(random(2, MELS, 6), random(2, MELS, 6), random(2, 6), attention)
     arguments = predicted, torch.tensor([3, 2]), random(2, MELS, 6, seed=9), torch.tensor([6, 4])
     unweighted = training_losses(*arguments, r=1, weights=LossWeights())
-    weighted = training_losses(*arguments, r=1, weights=LossWeights(forward_sum=1.0))
+    weighted = training_losses(*arguments, r=1, weights=LossWeights(forward_sum_weight=1.0))
     assert unweighted["atten_loss"].item() == weighted["atten_loss"].item() > 0.0
     assert not unweighted["loss"].requires_grad
     assert weighted["loss"].requires_grad

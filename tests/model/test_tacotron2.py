@@ -29,7 +29,7 @@ from tests.support.networks import (
 from tests.support.plain_tacotron2 import plain_forward, plain_utterance
 from tests.support.published import PUBLISHED
 
-EVERY_LOSS = LossWeights(gate=0.7, gate_positive=3.0, guide=2.0, forward_sum=0.5)
+EVERY_LOSS = LossWeights(gate_weight=0.7, gate_positive_weight=3.0, guide_weight=2.0, forward_sum_weight=0.5)
 CASES = [
     *((r, {"attention_kind": "location"}) for r in (1, 2, 3)),
     *((2, {"attention_kind": kind}) for kind in KINDS[1:]),

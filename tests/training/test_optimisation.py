@@ -61,9 +61,9 @@ def test_no_step_falls_below_the_final_rate(schedule: str) -> None:
 
 def test_a_guide_that_is_annealed_halves_with_each_validation_beyond_and_comes_back() -> None:
     annealed = hparams(guide_weight=8.0, guide_anneal=2)
-    assert [loss_weights(annealed, formed).guide for formed in (0, 1, 2, 3, 4, 5, 0)] == [8, 8, 8, 4, 2, 1, 8]
-    assert loss_weights(hparams(guide_weight=8.0), 100).guide == 8.0
-    assert loss_weights(hparams(guide_anneal=2, use_guided_attn=False), 1).guide == 0.0
+    assert [loss_weights(annealed, formed).guide_weight for formed in (0, 1, 2, 3, 4, 5, 0)] == [8, 8, 8, 4, 2, 1, 8]
+    assert loss_weights(hparams(guide_weight=8.0), 100).guide_weight == 8.0
+    assert loss_weights(hparams(guide_anneal=2, use_guided_attn=False), 1).guide_weight == 0.0
 
 
 def test_the_loss_that_is_told_has_the_share_of_mi_loss_that_reaches_the_network() -> None:
