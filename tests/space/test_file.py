@@ -8,6 +8,7 @@ from smart_tuner.errors import SettingsError
 from smart_tuner.settings.settings import Settings
 from smart_tuner.space import file as space_file
 from smart_tuner.space.checks import tunable
+from smart_tuner.space.methods import PRUNERS, SAMPLERS, list_others
 from smart_tuner.space.objective import Objective
 from smart_tuner.space.space import METRICS, Constraint, Pruner, Sampler
 from tests.support.spaces import ALL, BATCH, GUIDED, RATE, SETTINGS, WEIGHT, space, write
@@ -210,12 +211,15 @@ def test_a_condition_on_a_category_it_has_not_is_refused(tmp_path: Path) -> None
         ("objective: []", "objective must name at least one metric, each once; received none"),
         (TWO.replace("duration", "validation.loss"), "each once; received validation.loss, validation.loss"),
         (TWO + "pruner: asha", "received 2 objectives and pruner asha; choose pruner: none"),
-        (TWO + "sampler: cmaes", "cmaes optimises one objective; received 2; choose one of tpe, gp, random, qmc, grid"),
+        (
+            TWO + "sampler: cmaes",
+            f"cmaes optimises one objective; received 2; choose one of {list_others(SAMPLERS, 'cmaes')}.",
+        ),
         ('constraints: {validation.step: "<= 3"}', "a constraint must be a metric that every validation logs"),
         ("constraints: {duration: 3}", 'must be <= or >= and a number, in quotes, as in ">= 0.5"; received 3'),
         ('constraints: {duration: "< 3"}', "as in \">= 0.5\"; received '< 3'"),
         ('constraints: {duration: "<= soon"}', "the limit of duration must be a finite number; received 'soon'"),
-        ("sampler: bayes", "unknown sampler 'bayes'; valid: tpe, gp, cmaes, random, qmc, grid"),
+        ("sampler: bayes", f"unknown sampler 'bayes'; valid: {', '.join(SAMPLERS)}."),
         ("sampler: [tpe]", "unknown sampler ['tpe']"),
         ("sampler: {startup_trials: 3}", "unknown sampler None"),
         ("sampler: {name: tpe, seed: 3}", "unknown key 'seed' in sampler tpe; valid keys: name, startup_trials"),
@@ -224,7 +228,7 @@ def test_a_condition_on_a_category_it_has_not_is_refused(tmp_path: Path) -> None
             "unknown key 'startup_trials' in sampler random; valid keys: name",
         ),
         ("sampler: {name: tpe, startup_trials: 0}", "startup_trials must be from 1 to 100000; received 0"),
-        ("pruner: sha", "unknown pruner 'sha'; valid: asha, hyperband, median, percentile, patient, none"),
+        ("pruner: sha", f"unknown pruner 'sha'; valid: {', '.join(PRUNERS)}."),
         (
             "pruner: {name: asha, patience: 3}",
             "unknown key 'patience' in pruner asha; valid keys: name, warmup, reduction",
@@ -250,7 +254,7 @@ def test_a_condition_on_a_category_it_has_not_is_refused(tmp_path: Path) -> None
         ("confirm: 1.5", "confirm must be a whole number; received 1.5"),
         (
             "sampler: grid",
-            "every float; hparams.learning_rate has neither; other samplers: tpe, gp, cmaes, random, qmc",
+            f"every float; hparams.learning_rate has neither; other samplers: {list_others(SAMPLERS, 'grid')}.",
         ),
         ("baseline: {hparams.batch_size: 8}", "baseline must be a list of points; received {'hparams.batch_size': 8}"),
         ("baseline: [8]", "a baseline must hold name: value pairs; received 8"),
