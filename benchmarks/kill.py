@@ -112,7 +112,7 @@ def check(mode: str, folder: Path, study: str) -> list[str]:
             repeated = [step for step, count in steps.items() if count > 1]
             if repeated and not name.startswith("system/"):
                 wrong.append(f"{run.info.run_name} has {name} more than once at {repeated[:3]}")
-    for best in (folder / "smart_tuner_files" / "studies" / study).glob("*/best.pt"):
+    for best in (folder / "smart_tuner_files" / "studies" / study).rglob("best.pt"):
         checkpoint.read_checkpoint(best)
     return wrong
 

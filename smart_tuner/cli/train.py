@@ -55,8 +55,9 @@ def run_train(options: Options, console: Console) -> int:
         results = session.study.results()
         best = summarise_training(results).best
         if best is not None:
-            files = session.folder.trial(best.number).path
-            console.say("Files", f"{files}/: best.pt, last.pt, metrics.jsonl, audio/")
+            folder = session.folder.trial(best.number)
+            kept = (folder.best, folder.last, folder.journal, folder.audio)
+            console.say("Files", f"{folder.path}/: {', '.join(str(file.relative_to(folder.path)) for file in kept)}")
         elif results:
             say_what_is_left(session, results)
     return 0 if best is not None else 1

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+from smart_tuner.paths import DEFAULT_OUTPUT, OutputFolder
 from tests.support import small
 from tests.support.program import check_refusal, invoke, sentence, working_folder
 
 TRAIN = ("--mode", "train", "--data", "beeps", "--settings", "small.yaml", "--device", "cpu", "--budget", "3it")
-VOICE = "smart_tuner_files/studies/first/trial-0000/best.pt"
+VOICE = str(OutputFolder(DEFAULT_OUTPUT).study("first").trial(0).best)
 
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("checkpoint")]

@@ -14,6 +14,7 @@ from model.ctc import CtcRecogniser
 from smart_tuner.cli import synth
 from smart_tuner.evaluation.recogniser import Alphabet, recogniser_file
 from smart_tuner.evaluation.voice import PreparedText, Synthesis, Voice
+from smart_tuner.paths import StudyFolder
 from smart_tuner.study.store import Identity, open_study
 from smart_tuner.study.trials import TrialPlan
 from tests.support import small
@@ -128,7 +129,7 @@ def kept_recogniser(output: Path, checkpoint: Path) -> None:
 
 @pytest.mark.slow
 def test_the_recogniser_of_the_voices_corpus_reads_the_speech_back(folder: Path) -> None:
-    best = voice(folder / "files/studies/s/trial-0000/best.pt")
+    best = voice(StudyFolder(folder / "files/studies/s").trial(0).best)
     words = (*SYNTH, "--checkpoint", str(best), "--text", "bad", "--output", "out")
     without = invoke(*words).stdout
     assert "CER        not measured: " in without
@@ -172,18 +173,18 @@ def study(folder: Path, *losses: float | None) -> None:
 @pytest.mark.slow
 def test_the_best_trial_of_a_study_speaks(folder: Path) -> None:
     study(folder, 2.0, 1.0, None)
-    voice(folder / "files/studies/night/trial-0001/best.pt")
+    best = voice(StudyFolder(folder / "files/studies/night").trial(1).best)
     result = invoke(*SYNTH, "--study", "night", "--text", "bad", "--output", "out")
     assert result.exit_code == 0, result.output
-    assert "trial-0001/best.pt" in result.stdout
+    assert str(best) in result.stdout
 
 
 @pytest.mark.slow
 def test_what_a_search_has_concluded_speaks_even_if_another_trial_was_lower(folder: Path) -> None:
     study(folder, 2.0, 1.0)
     optuna.load_study(study_name="night", storage=STORAGE).set_user_attr("winner", {"trial": 0})
-    voice(folder / "files/studies/night/trial-0000/best.pt")
-    assert "trial-0000/best.pt" in invoke(*SYNTH, "--study", "night", "--text", "bad", "--output", "out").stdout
+    best = voice(StudyFolder(folder / "files/studies/night").trial(0).best)
+    assert str(best) in invoke(*SYNTH, "--study", "night", "--text", "bad", "--output", "out").stdout
 
 
 @pytest.mark.slow
@@ -195,7 +196,8 @@ def test_a_study_without_a_voice_is_refused(folder: Path) -> None:
     assert sentence(invoke(*words, "day")) == f"Study 'day' is not there; {STORAGE} holds: night."
     study(folder, 1.0)
     result = invoke(*words, "night")
-    assert "trial-0001/best.pt, is not there (any more)" in sentence(result)
+    best = StudyFolder(folder / "files/studies/night").trial(1).best
+    assert f"{best}, is not there (any more)" in sentence(result)
     assert (result.exit_code, Path("out").exists()) == (2, False)
 
 

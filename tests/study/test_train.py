@@ -182,7 +182,7 @@ def test_each_rule_has_its_own_repairs(open_study: Open) -> None:
 
 
 def test_a_roll_back_starts_from_the_stopped_trials_best_checkpoint(open_study: Open, tmp_path: Path) -> None:
-    best = tmp_path / "trial-0001" / "best.pt"
+    best = StudyFolder(tmp_path).trial(1).best
     best.parent.mkdir()
     best.touch()
     executor = finish(open_study(3, lower_rate), Executor([SICK], [SICK], HEALTHY))

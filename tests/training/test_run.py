@@ -89,7 +89,7 @@ def progress(events: list[Event]) -> list[Progress]:
 
 def state(folder: Path, name: str = "last") -> dict[str, Any]:
     """Where the training is, as a checkpoint keeps it."""
-    found: dict[str, Any] = read_checkpoint(folder / "trial" / f"{name}.pt")["train_state"]
+    found: dict[str, Any] = read_checkpoint(getattr(TrialFolder(folder / "trial"), name))["train_state"]
     return found
 
 
@@ -249,7 +249,7 @@ def test_a_stop_by_the_study_stops_right_there_and_keeps_the_best(tmp_path: Path
     seen = progress(told(events, TrialStopped))
     assert [(one.kind, one.step) for one in seen][-2:] == [("training", 3), ("validation", 3)]
     assert state(tmp_path, "best")["best_step"] == 3
-    assert not (tmp_path / "trial" / "last.pt").exists()
+    assert not TrialFolder(tmp_path / "trial").last.exists()
 
 
 def test_a_training_that_is_left_saves_and_goes_on(whole: Whole, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_a_training_that_is_left_saves_and_goes_on(whole: Whole, tmp_path: Path)
 
 
 def test_weights_come_from_another_trials_checkpoint_unless_there_is_an_own_one(whole: Whole, tmp_path: Path) -> None:
-    given = trial(start_from=whole[0] / "trial" / "best.pt", seed=5, budget="3it")
+    given = trial(start_from=TrialFolder(whole[0] / "trial").best, seed=5, budget="3it")
     from_it = progress(told(train(tmp_path, Says("user", "training", 2), given), Interrupted))
     plain = next(small.trainer(tmp_path / "plain", seed=5).steps())
     assert from_it[0].metrics["training.loss"] < plain.metrics["training.loss"]
