@@ -123,7 +123,7 @@ def test_a_best_whose_reruns_are_sick_is_not_confirmed() -> None:
     assert given is not None
     assert (found.verdict, found.kind) == ("not healthy", "sick")
     assert (found.best.sick, found.best.total) == (2, 3)
-    assert (given.number, given.best, given.reason, given.confirmed) == (0, 1, "sick", False)
+    assert (given.number, given.best, given.reason) == (0, 1, "sick")
 
 
 def test_sick_runs_of_the_baseline_are_left_out_and_counted() -> None:
@@ -170,7 +170,7 @@ def test_reruns_of_a_former_best_do_not_speak_for_the_best() -> None:
     given = find_winner(results)
     assert confirmation(results) is None
     assert given is not None
-    assert (given.number, given.reason, given.confirmed) == (9, "not_rerun", False)
+    assert (given.number, given.reason) == (9, "not_rerun")
 
 
 def test_where_the_baseline_never_ends_healthy_the_best_needs_two_runs_on_each_side() -> None:
@@ -208,7 +208,6 @@ def test_the_winner_is_the_best_when_its_reruns_are_better(best: list[float], nu
     given = find_winner(study(best, [0.50, 0.54]))
     assert given is not None
     assert (given.number, given.best, given.reason) == (number, 1, reason)
-    assert given.confirmed == (reason == "confirmed")
     assert given.values == (FOUND if number else OWN)
 
 
@@ -218,7 +217,7 @@ def test_a_baseline_that_is_best_wins_without_a_confirmation() -> None:
         given = find_winner(results)
         assert confirmation(results) is None
         assert given is not None
-        assert (given.values, given.reason, given.confirmed) == (OWN, "own", False)
+        assert (given.values, given.reason) == (OWN, "own")
 
 
 def test_a_baseline_known_by_its_reruns_alone_can_win() -> None:
@@ -231,14 +230,14 @@ def test_one_sick_run_of_the_baseline_is_no_measure_of_a_lead() -> None:
     sick = baseline(0.6, state="stopped", kind="health")
     given = find_winner([sick, result(1, 0.3, values=FOUND), *reruns("best", 0.4, 0.42)])
     assert given is not None
-    assert (given.number, given.reason, given.confirmed) == (1, "unmeasured", False)
+    assert (given.number, given.reason) == (1, "unmeasured")
 
 
 def test_a_best_that_is_sometimes_sick_still_beats_a_baseline_that_always_is() -> None:
     sick = reruns("best", 0.4, 0.4, feasible=False)
     given = find_winner([baseline(0.6, feasible=False), result(1, 0.3, values=FOUND), *sick])
     assert given is not None
-    assert (given.number, given.reason, given.confirmed) == (1, "not_healthy", False)
+    assert (given.number, given.reason) == (1, "not_healthy")
 
 
 # several objectives
