@@ -153,15 +153,17 @@ def main(
     output: Annotated[
         Path,
         typer.Option(
-            help="Folder for checkpoints, mel cache, demo corpus and reports; of synth, for what was said: "
-            "smart_tuner_files/spoken."
+            help="Folder for checkpoints, mel cache, demo corpus and reports. Of synth: for what was said, by "
+            "default its folder spoken."
         ),
     ] = Path("smart_tuner_files"),
     experiment: Annotated[str, typer.Option(help="MLflow experiment.")] = "Default",
     tracking_uri: Annotated[
         str | None, typer.Option(envvar="MLFLOW_TRACKING_URI", help="MLflow store. Default: mlflow.db in this folder.")
     ] = None,
-    storage: Annotated[str, typer.Option(help="Optuna store.")] = "sqlite:///smart_tuner.db",
+    storage: Annotated[
+        str, typer.Option(help="Optuna store. Default: smart_tuner.db in this folder.", show_default=False)
+    ] = "sqlite:///smart_tuner.db",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print settings, corpus and planned steps; write nothing.")
     ] = False,

@@ -192,11 +192,6 @@ class Winner:
     reason: WinnerReason
     """Why."""
 
-    @property
-    def confirmed(self) -> bool:
-        """Whether reruns show that it is better than the baseline beyond the noise."""
-        return self.reason == "confirmed"
-
 
 def find_winner(results: Sequence[Result], direction: str = "minimize") -> Winner | None:
     """The best, unless its reruns are sick or no better in the mean: then the baseline. None if none is healthy."""

@@ -124,7 +124,8 @@ class Session(Generic[S]):
             with closing(run_trials(self.study, executor, recorder, why_stop)) as events:
                 show_trials(events, self.console)
             done, reason = sum(not result.confirms for result in self.study.results()), why_stop()
-            if reason is not None and done < self.options.trials:  # it came between two trials, or before the first
+            # it came between two trials, or before the first; after the last of a search there may be reruns left
+            if reason is not None and (done < self.options.trials or (reason, self.options.mode) == ("user", "tune")):
                 raise Interrupted("The time is up." if reason == "budget" else "Interrupted.", step=0, kind=reason)
             status = "FINISHED"
         except Interrupted as interruption:

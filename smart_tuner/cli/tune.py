@@ -113,11 +113,14 @@ def run_tune(options: Options, console: Console) -> int:
         elif done < options.trials:
             trials = f"{done} of {options.trials} trial(s) finished"
             console.say("Search", f"The time is up: {trials}; the same command goes on.")
-        session.show_conclusion(view)
+        command = options.again(
+            without=(*NOT_TRAINED, "study"), mode="train", trials="1", **{"from-study": search.name}
+        )
+        others = tuple(
+            typed for typed in view.commands if typed.command != command
+        )  # it is said below, with its budget
+        session.show_conclusion(dataclasses.replace(view, commands=others))
         if found is not None:
-            command = options.again(
-                without=(*NOT_TRAINED, "study"), mode="train", trials="1", **{"from-study": search.name}
-            )
             console.say("Train", f"{trial_name(found.number)}'s values, for {full.hparams.budget}: {command}")
         for warning in linter.boundary_warnings(search.space, found.values) if found is not None else ():
             console.say("Warning", warning, "yellow")

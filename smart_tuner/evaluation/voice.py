@@ -80,7 +80,7 @@ class Voice:
         except CheckpointError as problem:
             raise SettingsError(str(problem)) from problem
         if not checkpoint.is_ours(content):
-            published = isinstance(content, dict) and "state_dict" in content
+            published = isinstance(content, dict) and "state_dict" in content and "format" not in content
             raise SettingsError(
                 f"{path} holds published weights, which come without a symbol table: --mode train starts from them."
                 if published

@@ -1,17 +1,20 @@
-"""Is the best more than luck? The gain over the baseline, and the noise of seeds."""
+"""Is the best more than luck? The gain over the baseline, what --from-study therefore gives, and the noise of seeds."""
 
 from collections.abc import Sequence
 
 from smart_tuner.analysis.conclusions import (
     Confirmation,
     GainKind,
+    WinnerReason,
     baseline_trial,
     best_trial,
     confirmation,
     cost,
+    find_winner,
     reached_end,
 )
 from smart_tuner.analysis.results import Result, summarise_training
+from smart_tuner.paths import trial_name
 from smart_tuner.report.evidence import Evidence
 from smart_tuner.report.message import Message, join_sentences
 
@@ -42,6 +45,20 @@ GAIN: dict[GainKind, Message] = {
         "runs of the baseline {runs})."
     ),
 }
+WINNER: dict[WinnerReason, Message] = {
+    "own": Message("Winner: {name}, the baseline's own values: no other trial beat them."),
+    "not_rerun": Message("Winner: {name}, not confirmed: it was not rerun with new seeds."),
+    "sick": Message("Winner: {name}, the baseline: not all reruns of {best} ended healthy."),
+    "worse": Message("Winner: {name}, the baseline: the reruns of {best} are worse beyond the noise."),
+    "no_better": Message("Winner: {name}, the baseline: the reruns of {best} are not better in the mean."),
+    "confirmed": Message("Winner: {name}, confirmed by reruns with new seeds."),
+    "not_healthy": Message(
+        "Winner: {name}, not confirmed: not all its reruns ended healthy, but no run of the baseline did."
+    ),
+    "unmeasured": Message("Winner: {name}, not confirmed: there is no healthy run of the baseline to beat."),
+    "few": Message("Winner: {name}, not confirmed: too few runs to tell its lead from luck."),
+    "noise": Message("Winner: {name}, better in the mean of its reruns, but within the noise."),
+}
 
 
 def describe_gain(evidence: Evidence) -> Message:
@@ -53,7 +70,16 @@ def describe_gain(evidence: Evidence) -> Message:
         return Message(
             "With several objectives there is no single best and no rerun, so what is luck here is not known."
         )
-    return compare_with_baseline(evidence.results, evidence.objective.direction)
+    gain = compare_with_baseline(evidence.results, evidence.objective.direction)
+    return join_sentences(gain, describe_winner(evidence))
+
+
+def describe_winner(evidence: Evidence) -> Message | None:
+    """What --from-study gives, and why; None before that is concluded, and when trials have ended since."""
+    given = find_winner(evidence.results, evidence.objective.direction)
+    if given is None or given.number != evidence.winner:
+        return None
+    return WINNER[given.reason].fill(name=trial_name(given.number), best=trial_name(given.best))
 
 
 def compare_with_baseline(results: Sequence[Result], direction: str) -> Message:

@@ -106,7 +106,9 @@ def _differences(study: optuna.Study, known: Mapping[str, Any], own: Mapping[str
     if known["budget"] != own["budget"]:
         yield f"was made with trials of {known['budget']}, not {own['budget']}: use that budget, or {ANOTHER}"
     if known["digest"] != own["digest"]:
-        yield f"was made with other settings ({_changed(known, own)}); use those, or {ANOTHER}"
+        changed = _changed(known, own)  # none: the digest itself was another one
+        made = f"with other settings ({changed}); use those, or" if changed else "by another version of this program;"
+        yield f"was made {made} {ANOTHER}"
     if known["corpus"] != own["corpus"]:
         yield f"was made on another corpus (digest {known['corpus']}, now {own['corpus']}); {ANOTHER}"
     if known["checkpoint"] != own["checkpoint"]:

@@ -132,7 +132,7 @@ def test_a_best_whose_reruns_are_sick_is_not_confirmed() -> None:
     found, given = compared(results), winner(results)
     assert (found.verdict, found.kind) == ("not healthy", "sick")
     assert (found.best.sick, found.best.total) == (2, 3)
-    assert (given.number, given.best, given.reason, given.confirmed) == (0, 1, "sick", False)
+    assert (given.number, given.best, given.reason) == (0, 1, "sick")
 
 
 def test_sick_runs_of_the_baseline_are_left_out_and_counted() -> None:
@@ -174,7 +174,7 @@ def test_reruns_of_a_former_best_do_not_speak_for_the_best() -> None:
     results = [*confirmed([0.40, 0.42, 0.44], [0.50, 0.54]), later]
     given = winner(results)
     assert confirmation(results) is None
-    assert (given.number, given.reason, given.confirmed) == (9, "not_rerun", False)
+    assert (given.number, given.reason) == (9, "not_rerun")
 
 
 def test_where_the_baseline_never_ends_healthy_the_best_needs_two_runs_on_each_side() -> None:
@@ -209,7 +209,6 @@ def test_the_limit_of_wrong_stops_is_exact() -> None:
 def test_the_winner_is_the_best_when_its_reruns_are_better(best: list[float], number: int, reason: str) -> None:
     given = winner(confirmed(best, [0.50, 0.54]))
     assert (given.number, given.best, given.reason) == (number, 1, reason)
-    assert given.confirmed == (reason == "confirmed")
     assert given.values == (FOUND if number else OWN)
 
 
@@ -218,7 +217,7 @@ def test_a_baseline_that_is_best_wins_without_a_confirmation() -> None:
         results = [baseline(0.3), same, result(1, 0.4)]
         given = winner(results)
         assert confirmation(results) is None
-        assert (given.values, given.reason, given.confirmed) == (OWN, "own", False)
+        assert (given.values, given.reason) == (OWN, "own")
 
 
 def test_a_baseline_known_by_its_reruns_alone_can_win() -> None:
@@ -229,13 +228,13 @@ def test_a_baseline_known_by_its_reruns_alone_can_win() -> None:
 def test_one_sick_run_of_the_baseline_is_no_measure_of_a_lead() -> None:
     sick = baseline(0.6, state="stopped", kind="health")
     given = winner([sick, result(1, 0.3, values=FOUND), *reruns("best", 0.4, 0.42)])
-    assert (given.number, given.reason, given.confirmed) == (1, "unmeasured", False)
+    assert (given.number, given.reason) == (1, "unmeasured")
 
 
 def test_a_best_that_is_sometimes_sick_still_beats_a_baseline_that_always_is() -> None:
     sick = reruns("best", 0.4, 0.4, feasible=False)
     given = winner([baseline(0.6, feasible=False), result(1, 0.3, values=FOUND), *sick])
-    assert (given.number, given.reason, given.confirmed) == (1, "not_healthy", False)
+    assert (given.number, given.reason) == (1, "not_healthy")
 
 
 # several objectives

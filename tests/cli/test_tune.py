@@ -13,6 +13,9 @@ import torch
 from mlflow.entities import Run
 from optuna.trial import FrozenTrial, TrialState
 
+from smart_tuner.analysis.results import Result
+from smart_tuner.study.tune import TuneStudy
+from smart_tuner.trial import Trial
 from tests.support import small, spaces
 from tests.support.program import PROGRAM, check_refusal, content, invoke, runs, sentence, sharing
 from tests.support.search import HERE, PLAIN, RATE, REST, TUNE, Search, prepare_search
@@ -85,6 +88,7 @@ def test_a_search_ends_well_and_says_what_it_found(search: Search) -> None:
     assert "health: guide_not_falling 3" in result.stdout
     (train,) = [line for line in result.stdout.splitlines() if line.startswith("Train ")]
     assert "--mode train --trials 1 --from-study beeps" in train
+    assert result.stdout.count("--from-study beeps") == 1
 
 
 @shares_the_search
@@ -283,6 +287,28 @@ def test_a_search_goes_on_after_ctrl_c(stores: Path, workers: str) -> None:
     assert (again.exit_code, again.stderr) == (0, "")
     went_on = check_ledgers_agree(stores, 3)
     assert [run.info.run_id for run in went_on[: len(nested)]] == [run.info.run_id for run in nested]
+
+
+@pytest.mark.slow
+def test_ctrl_c_between_a_search_and_its_reruns_leaves_them_to_the_same_command(
+    stores: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spaces.write(stores, (RATE,), "budget: 96utt\nsampler: random\npruner: none\nconfirm: 1\n")
+    command = (*HERE, *PLAIN, "--trials", "2", "--study", "beeps")
+
+    def end(study: TuneStudy, trial: Trial, outcome: Exception | None) -> Result | None:
+        if trial.number == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return on_end(study, trial, outcome)
+
+    on_end = TuneStudy.on_end
+    with monkeypatch.context() as patched:
+        patched.setattr(TuneStudy, "on_end", end)
+        cut = invoke(*command)
+    assert (cut.exit_code, runs(stores)[1].info.status) == (130, "KILLED")
+    assert cut.stdout.splitlines()[-1].startswith("Continue ")
+    assert invoke(*command).exit_code == 0
+    check_ledgers_agree(stores, 2)
 
 
 @pytest.mark.slow

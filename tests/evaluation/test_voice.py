@@ -143,10 +143,12 @@ def test_a_style_that_the_voice_does_not_have_is_refused(tmp_path: Path) -> None
 def test_a_file_that_is_no_checkpoint_of_this_program_is_refused(tmp_path: Path) -> None:
     model = Tacotron2(small.beep_settings().sizes(148))
     torch.save({"state_dict": model.state_dict(), "iteration": 7}, tmp_path / "published.pt")
+    torch.save({"state_dict": model.state_dict(), "format": 1}, tmp_path / "earlier.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     (tmp_path / "text.pt").write_text("no weights")
     said = {
         "published.pt": "published weights, which come without a symbol table",
+        "earlier.pt": "is no checkpoint of format",
         "list.pt": "is no checkpoint of format",
         "text.pt": "cannot be read",
         "nowhere.pt": "There is no checkpoint",

@@ -15,7 +15,6 @@ def parameter(name: str = "learning_rate", **changed: Any) -> Parameter:
 
 RATE = parameter(low=1e-3, high=1e-2, log=True)
 BATCH = parameter("batch_size", type="categorical", choices=(8, 16, 32))
-DROPOUT = parameter("attention_dropout", low=0.0, high=0.4)  # a dropout is 0 at least
 
 
 def test_the_trials_asked_for_are_those_of_the_command_line() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from smart_tuner.analysis.results import Result
-from smart_tuner.report.gain import compare_with_baseline, describe_noise
-from tests.support.evidenced import FOUND, OWN, baseline, confirmed, english, reruns, result, stopped
+from smart_tuner.report.gain import compare_with_baseline, describe_gain, describe_noise
+from tests.support.evidenced import FOUND, OWN, baseline, confirmed, english, reruns, result, stopped, study
 
 SICK: dict[str, Any] = {"state": "stopped", "kind": "health", "rule": "loss_jump"}
 
@@ -42,6 +42,23 @@ def test_runs_that_did_not_end_healthy_are_counted() -> None:
     assert partly.endswith(" Of 4 runs of the baseline, 1 did not end healthy and are left out here.")
     unmeasured = told([baseline(0.6, feasible=False), result(1, 0.3, values=FOUND), *reruns("best", 0.4, 0.5)])
     assert unmeasured == "No number: no run of the baseline ended healthy (of 1); the best did in 2 of 2 reruns."
+
+
+@pytest.mark.parametrize(
+    ("best", "winner", "text"),
+    [
+        ((0.40, 0.42, 0.44), 1, " Winner: trial-0001, confirmed by reruns with new seeds."),
+        ((0.60, 0.62), 0, " Winner: trial-0000, the baseline: the reruns of trial-0001 are worse beyond the noise."),
+        ((0.49, 0.51, 0.53), 1, " Winner: trial-0001, better in the mean of its reruns, but within the noise."),
+    ],
+)
+def test_what_a_training_gets_follows_the_gain_once_that_is_concluded(
+    best: tuple[float, ...], winner: int, text: str
+) -> None:
+    results = confirmed(best=best)
+    assert english(describe_gain(study(results, winner=winner))) == told(results) + text
+    for before in (None, 7):
+        assert english(describe_gain(study(results, winner=before))) == told(results)
 
 
 def test_without_enough_runs_there_is_no_interval() -> None:

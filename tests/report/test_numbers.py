@@ -105,10 +105,12 @@ def gain(report: Report) -> tuple[float, float, float]:
 def test_a_gain_beyond_the_noise_has_welchs_interval(edge: Report) -> None:
     amount, low, high = gain(edge)
     assert low > 0
-    assert lines(edge, "answer")["Gain"] == (
+    before, _, winner = lines(edge, "answer")["Gain"].partition(" Winner: ")
+    assert before == (
         f"{amount:.4f} better than the baseline; 95 % interval of the gain {low:.4f} to {high:.4f}, over seeds (reruns "
         "of the best 3, runs of the baseline 4)."
     )
+    assert winner.endswith(", confirmed by reruns with new seeds.")
 
 
 def test_a_gain_within_the_noise_is_none(middle: Report) -> None:

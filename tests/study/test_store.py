@@ -42,6 +42,12 @@ def test_a_study_made_for_something_else_is_refused_and_what_differs_is_named(op
             open_study(6, **change)
 
 
+def test_a_study_whose_digest_was_made_otherwise_is_another_versions(open_study: Open) -> None:
+    open_study().study.set_user_attr("digest", "made0therwise")
+    with pytest.raises(StorageError, match="'s' was made by another version of this program; name another study"):
+        open_study(6)
+
+
 def test_other_choices_are_refused_and_other_ranges_are_not(open_study: Open) -> None:
     finish(open_study(2, dataclasses.replace(SPACE, parameters=(RATE, GUIDED))))
     wider = dataclasses.replace(RATE, high=0.5)
