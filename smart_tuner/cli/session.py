@@ -15,7 +15,7 @@ from model.tacotron2 import Tacotron2
 from smart_tuner.analysis.results import Result
 from smart_tuner.cli.console import Console
 from smart_tuner.cli.options import STUDIES_DEFAULT, Options, require_writable
-from smart_tuner.errors import CheckpointError, Interrupted, SettingsError, StorageError, Verdict
+from smart_tuner.errors import CheckpointError, Fault, Interrupted, Outage, SettingsError, StorageError, Verdict
 from smart_tuner.execution.in_process import InThisProcess
 from smart_tuner.execution.processes import Processes
 from smart_tuner.execution.recorder import MlflowRecorder
@@ -83,6 +83,8 @@ class Session(Generic[S]):
         self.folder = options.files.study(name)
         self.extras = machine.find_extras(settings.tracking.enhanced)
         self.study: S
+        self.closed = False
+        """Whether the study's run in MLflow has ended."""
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -103,7 +105,9 @@ class Session(Generic[S]):
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, where: TracebackType | None
     ) -> None:
-        self._open.close()
+        with self._open:
+            if not self.closed:  # it broke before, or between, its trials
+                self.close("FAILED")
 
     def train_trials(self, train: Train, deadline: float | None) -> None:
         """Train the study's trials until they are done; then the study's run in MLflow ends and sums it up.
@@ -135,8 +139,21 @@ class Session(Generic[S]):
             if interruption.kind == "user":
                 raise
         finally:
-            self.parent.close(status)
-            self.parent.reconcile(self.study.statuses())
+            self.close(status)
+
+    def close(self, status: str) -> None:
+        """End the study's run, and those of its trials that a kill left open. Raises TrackingError."""
+        self.closed = True
+        self.parent.close(status)
+        self.parent.reconcile(self.study.statuses())
+
+    def leave(self, end: Interrupted | Fault) -> int:
+        """Sum up a study whose trials ended early. The exit code after an interruption; raises what else it was."""
+        if not isinstance(end, Outage):  # with a store that does not answer, another failure would hide the first
+            self.conclude()
+        if isinstance(end, Interrupted):
+            return self.stop.exit_code
+        raise end
 
     def conclude(self) -> View:
         """What the study says by now, by the report; it becomes the description of its run in MLflow."""

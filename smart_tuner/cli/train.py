@@ -8,7 +8,7 @@ from smart_tuner.cli.console import Console
 from smart_tuner.cli.corpus import describe_budget, describe_plan, prepare_corpus
 from smart_tuner.cli.options import Options
 from smart_tuner.cli.session import Session, find_deadline, find_initial_weights, study_name
-from smart_tuner.errors import Interrupted, SettingsError
+from smart_tuner.errors import Fault, Interrupted, SettingsError
 from smart_tuner.execution.slots import choose_device, find_slots
 from smart_tuner.health.rules import nothing_left, repair
 from smart_tuner.settings.settings import Settings
@@ -47,11 +47,9 @@ def run_train(options: Options, console: Console) -> int:
         announce_training(session, settings)
         try:
             session.train_trials(partial(train_trial, examples=examples), deadline)
-        except Interrupted:
-            return session.stop.exit_code
-        finally:
-            view = session.conclude()
-        session.show_conclusion(view)
+        except (Interrupted, Fault) as end:
+            return session.leave(end)
+        session.show_conclusion(session.conclude())
         results = session.study.results()
         best = summarise_training(results).best
         if best is not None:

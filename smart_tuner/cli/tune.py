@@ -12,7 +12,7 @@ from smart_tuner.cli.console import Console
 from smart_tuner.cli.corpus import describe_budget, describe_plan, prepare_corpus
 from smart_tuner.cli.options import Options
 from smart_tuner.cli.session import Session, find_deadline, find_initial_weights, study_name
-from smart_tuner.errors import Interrupted, SettingsError, StorageError
+from smart_tuner.errors import Fault, Interrupted, SettingsError, StorageError
 from smart_tuner.execution.slots import Slot, choose_device, find_slots
 from smart_tuner.paths import trial_name
 from smart_tuner.report.commands import NOT_TRAINED
@@ -103,10 +103,9 @@ def run_tune(options: Options, console: Console) -> int:
         try:
             session.train_trials(partial(train_trial, examples=search.examples), search.deadline)
             found = keep_winner(study, search)
-        except Interrupted:
-            return session.stop.exit_code
-        finally:
-            view = session.conclude()
+        except (Interrupted, Fault) as end:
+            return session.leave(end)
+        view = session.conclude()
         done = sum(not result.confirms for result in study.results())
         if study.over:
             console.say("Search", study.over)

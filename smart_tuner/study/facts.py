@@ -72,6 +72,7 @@ def read_facts(storage: str, name: str) -> Facts:
             foreign = " was made by another program" if name in names else " is not there"
             raise StorageError(f"Study {name!r}{foreign}; {storage} holds: {known}.")
         study = optuna.load_study(study_name=name, storage=backend)
+        store.require_version(study)
         return _facts(study, mode)
 
 

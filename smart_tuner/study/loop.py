@@ -156,7 +156,7 @@ def run_trials(
                 elif failure is None:
                     failure = event.outcome
     finally:
-        executor.close()
+        executor.close()  # first, as what still runs ends its iteration and its checkpoint; then their runs are ended
         recorder.close()
     if failure is not None:
         raise failure

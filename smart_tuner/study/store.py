@@ -19,6 +19,8 @@ from smart_tuner.settings.settings import Settings
 STORAGE_FAILURES = (SQLAlchemyError, OSError, ImportError, RuntimeError)
 """When a storage is opened: RuntimeError for another program's tables, ImportError for a driver that is missing."""
 ANOTHER = "name another study with --study."
+VERSION = 2
+"""Raise it when what is kept of a study or a trial comes to mean something else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,7 @@ class Identity:
     def to_attributes(self) -> dict[str, Any]:
         """As kept in the study's user_attrs."""
         return {
+            "version": VERSION,  # the first to be written, so that no other stands without it
             "mode": self.mode,
             "objective": [list(objective) for objective in self.objectives],
             "budget": self.settings.hparams.budget,
@@ -84,6 +87,8 @@ def open_study(name: str, storage: str, identity: Identity) -> optuna.Study:
         known, own = study.user_attrs, identity.to_attributes()
         if "mode" not in known and study.get_trials(deepcopy=False):
             raise StorageError(f"Study {name!r} was made by another program, not --mode {identity.mode}; {ANOTHER}")
+        if "mode" in known:
+            require_version(study)
         for difference in _differences(study, own | known, own):
             raise StorageError(f"Study {name!r} {difference}")
         # the one who creates the study writes what it is for; a kill in the middle leaves gaps, which are filled here
@@ -91,6 +96,15 @@ def open_study(name: str, storage: str, identity: Identity) -> optuna.Study:
             if key not in known:
                 study.set_user_attr(key, value)
     return study
+
+
+def require_version(study: optuna.Study) -> None:
+    """Raise StorageError for a study of this program's that another version made: its trials would not be seen."""
+    if study.user_attrs.get("version") != VERSION:
+        raise StorageError(
+            f"Study {study.study_name!r} was made by another version of this program, which kept its trials otherwise: "
+            f"begin it anew; {ANOTHER}"
+        )
 
 
 def _differences(study: optuna.Study, known: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[str]:
@@ -106,9 +120,7 @@ def _differences(study: optuna.Study, known: Mapping[str, Any], own: Mapping[str
     if known["budget"] != own["budget"]:
         yield f"was made with trials of {known['budget']}, not {own['budget']}: use that budget, or {ANOTHER}"
     if known["digest"] != own["digest"]:
-        changed = _changed(known, own)  # none: the digest itself was another one
-        made = f"with other settings ({changed}); use those, or" if changed else "by another version of this program;"
-        yield f"was made {made} {ANOTHER}"
+        yield f"was made with other settings ({_changed(known, own)}); use those, or {ANOTHER}"
     if known["corpus"] != own["corpus"]:
         yield f"was made on another corpus (digest {known['corpus']}, now {own['corpus']}); {ANOTHER}"
     if known["checkpoint"] != own["checkpoint"]:
@@ -189,7 +201,9 @@ def load_existing(storage: str, name: str, mode: str) -> optuna.Study:
         known = ", ".join(sorted(names)) or "none"
         raise StorageError(f"There is no {mode} study {name!r} in {storage}; there are: {known}.")
     with opening_storage(storage):
-        return optuna.load_study(study_name=name, storage=storage)
+        study = optuna.load_study(study_name=name, storage=storage)
+        require_version(study)
+        return study
 
 
 def require_store(storage: str) -> None:

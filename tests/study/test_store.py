@@ -13,7 +13,8 @@ from smart_tuner.errors import StorageError
 from smart_tuner.settings.settings import Tracking
 from smart_tuner.space.objective import Objective
 from smart_tuner.space.space import Pruner
-from smart_tuner.study.store import load_winner
+from smart_tuner.study.facts import read_facts
+from smart_tuner.study.store import load_existing, load_winner
 from smart_tuner.study.train import TrainStudy
 from tests.support import small
 from tests.support.searches import ASHA, GUIDED, RATE, SPACE, SPEAKS, Open, finish, search_in
@@ -42,10 +43,17 @@ def test_a_study_made_for_something_else_is_refused_and_what_differs_is_named(op
             open_study(6, **change)
 
 
-def test_a_study_whose_digest_was_made_otherwise_is_another_versions(open_study: Open) -> None:
-    open_study().study.set_user_attr("digest", "made0therwise")
-    with pytest.raises(StorageError, match="'s' was made by another version of this program; name another study"):
-        open_study(6)
+def test_a_study_of_another_version_is_refused_wherever_it_is_opened(tmp_path: Path) -> None:
+    file = f"sqlite:///{tmp_path / 'studies.db'}"
+    search_in(file).study.set_user_attr("version", 1)
+    uses: list[Callable[[], object]] = [
+        lambda: search_in(file),
+        lambda: load_existing(file, "s", "tune"),
+        lambda: read_facts(file, "s"),
+    ]
+    for use in uses:
+        with pytest.raises(StorageError, match=r"'s' was made by another version of this program, .* begin it anew; "):
+            use()
 
 
 def test_other_choices_are_refused_and_other_ranges_are_not(open_study: Open) -> None:
