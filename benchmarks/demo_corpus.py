@@ -5,7 +5,7 @@ from pathlib import Path
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech import corpus, demo
 from smart_tuner.speech.cache import MelCache
-from smart_tuner.speech.corpus import Examples
+from smart_tuner.speech.examples import Examples
 
 
 def quiet(done: int, total: int) -> None:

@@ -1,9 +1,9 @@
 """--mode check: the preflight of a corpus."""
 
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.corpus import describe_plan, mel_cache, open_corpus
+from smart_tuner.cli.corpus import describe_plan, judge_search, mel_cache, open_corpus
 from smart_tuner.cli.options import Options
-from smart_tuner.speech.preflight import check_corpus
+from smart_tuner.speech import preflight
 
 STYLES = {"good": "green", "watch": "yellow", "bad": "bold red"}
 
@@ -17,10 +17,17 @@ def run_check(options: Options, console: Console) -> int:
         return 0
     opened = open_corpus(options, settings, console)
     with console.counting("reading audio") as report:
-        notes = check_corpus(opened, settings, mel_cache(options, settings), report)
+        sound = preflight.read_sound(opened, settings, mel_cache(options, settings), report)
+    notes = preflight.judge(opened, settings, sound)
     console.say(f"Corpus {opened.name}")
+    if options.space is not None:
+        from smart_tuner.cli.tune import find_space  # Optuna and MLflow take seconds to import
+
+        notes += judge_search(find_space(options, settings), settings, preflight.train_lengths(opened, sound))
     for note in notes:
         console.say(f"  {note.level:<6}{note.about:<13}", note.text, STYLES[note.level])
+        for detail in note.details:
+            console.say(f"    {detail}")
     bad = sum(note.level == "bad" for note in notes)
     if bad:
         verdict = f"training on this corpus makes no sense yet: {bad} finding(s) to put right"

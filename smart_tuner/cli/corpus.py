@@ -6,16 +6,25 @@ from pathlib import Path
 
 from smart_tuner.cli.console import Console
 from smart_tuner.cli.options import Options, require_writable
+from smart_tuner.errors import SettingsError
 from smart_tuner.evaluation.freerun import speaks_freely
 from smart_tuner.evaluation.recogniser import Recogniser
 from smart_tuner.evaluation.recogniser_training import prepare_recogniser
 from smart_tuner.settings.settings import Settings
-from smart_tuner.speech import audio, corpus, demo
+from smart_tuner.space.checks import list_values
+from smart_tuner.space.space import Space
+from smart_tuner.speech import corpus, demo, preflight
 from smart_tuner.speech.cache import MelCache
-from smart_tuner.speech.corpus import Corpus, Examples
+from smart_tuner.speech.corpus import Corpus
+from smart_tuner.speech.examples import Examples, prepare_examples
+from smart_tuner.speech.notes import CorpusNote, require_fit
+from smart_tuner.speech.preconditions import judge_settings
+from smart_tuner.speech.preflight import Sound
 
 DEMO_FRAMES = 4.8
 """Mel frames of a character when the demo corpus is spoken."""
+TOLD_AT_ONCE = ("pace", "order", "odd clips", "pauses", "offset", "settings")
+"""Notes of the preflight that training tells too: they cost a voice."""
 
 
 def demo_language(options: Options, settings: Settings) -> str | None:
@@ -48,13 +57,14 @@ def prepare_corpus(options: Options, settings: Settings, console: Console) -> Ex
     """The corpus, checked, with all its mels in the cache and, where it is wanted, its recogniser."""
     opened = open_corpus(options, settings, console)
     with console.counting("computing mels") as report:
-        examples = corpus.prepare_examples(opened, settings, mel_cache(options, settings), report)
+        examples = prepare_examples(opened, settings, mel_cache(options, settings), report)
     train, validation = len(examples.train), len(examples.validation)
     console.say(
         "Corpus",
         f"{opened.name}, language {opened.language}: {len(opened.utterances):,} utterances, {examples.hours:.2f} h; "
         f"{train:,} for training, {validation:,} for validation",
     )
+    warn_of(examples.notes, console)
     if not speaks_freely(settings) or settings.tracking.recogniser_minutes == 0:
         return examples
     with console.counting("training the recogniser that reads speech back (once for this corpus)") as report:
@@ -71,35 +81,68 @@ def describe_plan(options: Options, settings: Settings, console: Console) -> tup
     """
     console.say(f"# Settings (preset {options.start_from})\n" + settings.to_yaml())
     language = demo_language(options, settings)
-    lengths, validation, about = demo_lengths(language, settings) if language else corpus_lengths(options, settings)
+    lengths, validation, about, notes = (
+        demo_lengths(language, settings) if language else corpus_lengths(options, settings)
+    )
     train = len(lengths)
     console.say("Corpus", f"{about}; {train:,} for training, {validation:,} for validation")
-    corpus.check_sizes(train, validation, settings)
+    require_fit(notes)
+    warn_of(notes, console)
     console.say("Plan", f"{options.trials} trial(s), each {describe_budget(settings, train)}")
     return lengths, validation
 
 
-def demo_lengths(language: str, settings: Settings) -> tuple[list[tuple[int, int]], int, str]:
-    """(Mel frames, symbols) of the demo corpus's training utterances, its validation utterances, and what it is."""
+Lengths = list[tuple[int, int]]
+"""Mel frames and symbols of each training utterance."""
+
+
+def demo_lengths(language: str, settings: Settings) -> tuple[Lengths, int, str, list[CorpusNote]]:
+    """Of the demo corpus, before it is spoken: lengths, how many are for validation, what it is, what is found."""
     sentences = demo.read_sentences(language)
-    validation = corpus.hold_out(len(sentences), settings)
-    lengths = [(round(DEMO_FRAMES * len(sentence)), len(sentence)) for sentence in sentences[validation:]]
-    return lengths, validation, f"demo corpus, {len(sentences)} sentences, language {language}"
+    held = corpus.hold_out(len(sentences), settings)
+    lengths = [(round(DEMO_FRAMES * len(sentence)), len(sentence)) for sentence in sentences[held:]]
+    notes = [*preflight.judge_sizes(len(lengths), held, settings), *judge_settings(settings, lengths)]
+    return lengths, held, f"demo corpus, {len(sentences)} sentences, language {language}", notes
 
 
-def corpus_lengths(options: Options, settings: Settings) -> tuple[list[tuple[int, int]], int, str]:
-    """The same of a corpus, by its files' headers."""
-    opened, speech = corpus.read_corpus(options.data, settings), settings.speech
-    seconds = {utterance.name: audio.header_seconds(utterance.audio) for utterance in opened.utterances}
-    known = [duration for duration in seconds.values() if duration is not None]
-    about = f"{opened.name}, {len(seconds):,} utterances, {sum(known) / 3600:.2f} h, language {opened.language}"
-    if len(known) < len(seconds):
-        about += f"; {len(seconds) - len(known)} file(s) cannot be read (--mode check names them)"
-    rate = speech.sampling_rate / speech.hop_length
-    lengths = [
-        (round((seconds[utterance.name] or 0.0) * rate) + 1, len(utterance.read_aloud)) for utterance in opened.train
-    ]
-    return lengths, len(opened.validation), about
+def corpus_lengths(options: Options, settings: Settings) -> tuple[Lengths, int, str, list[CorpusNote]]:
+    """The same of a corpus, by its files' headers, and by their sound where there is little of it."""
+    opened = corpus.read_corpus(options.data, settings)
+    sound = Sound.of_files((utterance.audio for utterance in opened.utterances), settings)
+    about = f"{opened.name}, {len(opened.utterances):,} utterances, {sum(sound.stored.values()) / 3600:.2f} h"
+    about += f", language {opened.language}"
+    about += "" if sound.facts else " (by the files' headers; --mode check reads the sound)"
+    return (
+        preflight.train_lengths(opened, sound),
+        len(opened.validation),
+        about,
+        preflight.judge(opened, settings, sound),
+    )
+
+
+def warn_of(notes: Sequence[CorpusNote], console: Console) -> None:
+    """What is worth a look before a training, but what is a matter of taste and is left to --mode check."""
+    for note in notes:
+        if note.level == "watch" and note.about in TOLD_AT_ONCE:
+            console.say("Watch", f"{note.about}: {note.text}", "yellow")
+
+
+def judge_search(space: Space, settings: Settings, lengths: Lengths) -> list[CorpusNote]:
+    """What trials at an end of a range would ask for and cannot have, though the settings' own values can."""
+    known, notes = {note.text for note in judge_settings(settings, lengths)}, []
+    for parameter in space.parameters:
+        for corner in parameter.corners():
+            value = int(corner) if parameter.type == "int" else corner
+            try:
+                tried = space.apply(settings, {parameter.name: value})
+            except SettingsError:
+                continue  # such a trial is refused before it starts, and another drawn
+            for note in judge_settings(tried, lengths):
+                if note.level != "good" and note.text not in known:
+                    known.add(note.text)
+                    text = f"at {parameter.name} = {list_values([value])} of the space: {note.text}"
+                    notes.append(CorpusNote("watch", "settings", text))
+    return notes
 
 
 def describe_budget(settings: Settings, train: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from smart_tuner.analysis.conclusions import Winner, find_winner
 from smart_tuner.cli import forecast
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.corpus import describe_budget, describe_plan, prepare_corpus
+from smart_tuner.cli.corpus import describe_budget, describe_plan, judge_search, prepare_corpus, warn_of
 from smart_tuner.cli.options import Options
 from smart_tuner.cli.session import Session, find_deadline, find_initial_weights, study_name
 from smart_tuner.errors import Fault, Interrupted, SettingsError, StorageError
@@ -21,8 +21,9 @@ from smart_tuner.space import linter
 from smart_tuner.space.file import load_space
 from smart_tuner.space.shipped import locate_space, shipped_spaces
 from smart_tuner.space.space import Space
-from smart_tuner.speech import corpus
-from smart_tuner.speech.corpus import Examples
+from smart_tuner.speech.examples import Examples
+from smart_tuner.speech.notes import require_fit
+from smart_tuner.speech.preflight import judge_sizes
 from smart_tuner.study import warm_start
 from smart_tuner.study.samplers import draw_samples
 from smart_tuner.study.store import ANOTHER, load_existing
@@ -135,7 +136,9 @@ def prepare_search(
     examples = prepare_corpus(options, settings, console)
     settings = at_equal_data(settings, len(examples.train))
     space = dataclasses.replace(space, budget=settings.hparams.budget)
-    corpus.check_sizes(len(examples.train), len(examples.validation), largest_batch(space, settings))
+    require_fit(judge_sizes(len(examples.train), len(examples.validation), largest_batch(space, settings)))
+    lengths = [(example.frames, len(example.tokens)) for example in examples.train]
+    warn_of(judge_search(space, settings, lengths), console)
     start = find_initial_weights(options, settings, examples)
     # a space may be edited while its study goes on, so its name alone counts, not what it says
     name = options.study or f"{study_name('tune', settings, examples, start)}-{space.file.stem}"
@@ -209,6 +212,8 @@ def describe_search(options: Options, space: Space, settings: Settings, slots: l
     """What --dry-run prints: settings, corpus, space, sampled configurations, a forecast. Leaves nothing behind."""
     lengths, validation = describe_plan(options, settings, console)
     settings = at_equal_data(settings, len(lengths))
+    require_fit(judge_sizes(len(lengths), validation, largest_batch(space, settings)))
+    warn_of(judge_search(space, settings, lengths), console)
     for line in linter.describe_space(space, settings):
         console.say("Space", line)
     for values in draw_samples(space, settings, SAMPLES, settings.hparams.seed):

@@ -168,12 +168,14 @@ def write_wav(path: Path, samples: NDArray[np.float32] | NDArray[np.int16], rate
     soundfile.write(path, samples, rate, subtype="PCM_16")
 
 
-def header_seconds(path: Path) -> float | None:
-    """Length by the file's header alone, or None when it has none that can be read."""
+def header_seconds(path: Path) -> float:
+    """Length by the file's header alone. Raises AudioFileError for a file that is not there or has none."""
+    if not path.is_file():
+        raise AudioFileError("missing")
     try:
         return float(soundfile.info(path).duration)
-    except soundfile.LibsndfileError:
-        return None
+    except soundfile.LibsndfileError as problem:
+        raise AudioFileError(f"not audio ({problem.error_string.rstrip('.')})") from problem
 
 
 def encode_audio(samples: Samples, rate: int) -> tuple[str, bytes]:

@@ -1,27 +1,17 @@
 """A voice corpus as listed: rows of audio file and text, their split, and the examples that training reads."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from smart_tuner.errors import CorpusError
-from smart_tuner.progress import Report
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.audio import WAV_EXTENSIONS
-from smart_tuner.speech.batches import Example
-from smart_tuner.speech.cache import MelCache
 from smart_tuner.speech.front_end import FrontEnd
 from smart_tuner.speech.symbols import SymbolTable
 from smart_tuner.speech.text import detect_language
-
-SHORTEST_FRAMES = 20
-"""Shortest clip that training takes: two decoder steps at the largest reduction factor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +23,14 @@ class Utterance:
     text: str
     """As written; read_aloud is what the model sees."""
     read_aloud: str
-    row: str
-    """File and line, for messages."""
+    file: str
+    """Name of the list that it stands in."""
+    line: int
+
+    @property
+    def row(self) -> str:
+        """File and line, for messages."""
+        return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +51,6 @@ class Corpus:
         return self.train + self.validation
 
 
-@dataclass(frozen=True, kw_only=True)
-class Examples:
-    """A corpus ready for training: its mels are in the cache."""
-
-    corpus: Corpus
-    train: list[Example]
-    validation: list[Example]
-    mean_mel: NDArray[np.float32]
-    """Mean frame (M,) of at most 500 training utterances."""
-    hours: float
-    digest: str
-    """Changes when a text, the content of an audio file or the split changes."""
-    recogniser: Path | None = None
-    """File of the recogniser that was trained on these mels, when free-running speech is to be judged."""
-
-
 def read_corpus(sources: Sequence[Path], settings: Settings) -> Corpus:
     """A corpus from an LJSpeech folder, a list of `path|text` rows, or a training and a validation list.
 
@@ -82,11 +62,12 @@ def read_corpus(sources: Sequence[Path], settings: Settings) -> Corpus:
         )
     lists = [_read_source(source) for source in sources]
     chosen = settings.speech.language
-    language = detect_language(text for rows in lists for _, _, text, _ in rows) if chosen == "auto" else chosen
+    language = detect_language(text for rows in lists for _, _, text, _, _ in rows) if chosen == "auto" else chosen
     front_end = FrontEnd.of(settings.speech, language)
-    spoken = iter(front_end.read_all(text for rows in lists for _, _, text, _ in rows))
+    spoken = iter(front_end.read_all(text for rows in lists for _, _, text, _, _ in rows))
     split = [
-        [Utterance(name=n, audio=a, text=t, read_aloud=next(spoken), row=r) for n, a, t, r in rows] for rows in lists
+        [Utterance(name=n, audio=a, text=t, read_aloud=next(spoken), file=f, line=r) for n, a, t, f, r in rows]
+        for rows in lists
     ]
     train, validation = split if len(split) == 2 else _split(split[0], settings)
     return Corpus(
@@ -104,8 +85,8 @@ def _corpus_name(source: Path) -> str:
     return re.sub(r"[^\w.-]+", "-", source.name if source.is_dir() else source.stem)
 
 
-Row = tuple[str, Path, str, str]
-"""Name, audio file, text, file and line."""
+Row = tuple[str, Path, str, str, int]
+"""Name, audio file, text, list and line."""
 
 
 def _read_source(source: Path) -> list[Row]:
@@ -133,7 +114,7 @@ def _read_source(source: Path) -> list[Row]:
                 f"{file}, line {number}: rows here have {width} columns ({wanted}); this one has {len(cells)}."
             )
     find = _clip_in_folder if source.is_dir() else _clip_of_list
-    return [(*find(source, cells[0].strip()), cells[-1].strip(), f"{file.name}:{number}") for number, cells in numbered]
+    return [(*find(source, cells[0].strip()), cells[-1].strip(), file.name, number) for number, cells in numbered]
 
 
 def _clip_in_folder(folder: Path, name: str) -> tuple[str, Path]:
@@ -167,85 +148,3 @@ def hold_out(utterances: int, settings: Settings) -> int:
 def fixed_rank(name: str) -> str:
     """A shuffle that never changes: the order of names' hashes."""
     return sha256(name.encode()).hexdigest()
-
-
-def prepare_examples(corpus: Corpus, settings: Settings, cache: MelCache, report: Report) -> Examples:
-    """Fill the mel cache and check all that training relies on. Raises CorpusError with the first broken rule."""
-    check_sizes(len(corpus.train), len(corpus.validation), settings)
-    _check_repeated(corpus)
-    _check_texts(corpus)
-    facts, bad = cache.prepare([utterance.audio for utterance in corpus.utterances], report)
-    if bad:
-        shown = "; ".join(f"{path} ({why})" for path, why in list(bad.items())[:5])
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        raise CorpusError(f"{len(bad)} audio file(s) cannot be used: {shown}{more}; --mode check lists all.")
-    short = [utterance for utterance in corpus.utterances if facts[utterance.audio].frames < SHORTEST_FRAMES]
-    if short:
-        raise CorpusError(
-            f"{len(short)} clip(s) are shorter than {SHORTEST_FRAMES} mel frames after trimming, the first "
-            f"{short[0].audio}."
-        )
-
-    def example(utterance: Utterance) -> Example:
-        tokens = np.array(corpus.symbols.encode(utterance.read_aloud), dtype=np.int64)
-        frames = facts[utterance.audio].frames
-        return Example(name=utterance.name, tokens=tokens, frames=frames, mel=cache.mel_path(utterance.audio))
-
-    chosen = sorted(corpus.validation, key=lambda utterance: fixed_rank(utterance.name))
-    train = [example(utterance) for utterance in sorted(corpus.train, key=lambda utterance: utterance.name)]
-    sample = sorted(train, key=lambda item: fixed_rank(item.name))[:500]
-    total = np.sum([np.load(item.mel).sum(axis=1, dtype=np.float64) for item in sample], axis=0)
-    sides = {"train": corpus.train, "validation": corpus.validation}
-    described = sorted(
-        f"{side}|{utterance.name}|{utterance.text}|{facts[utterance.audio].sha256}"
-        for side, utterances in sides.items()
-        for utterance in utterances
-    )
-    return Examples(
-        corpus=corpus,
-        train=train,
-        validation=[example(utterance) for utterance in chosen[: settings.hparams.validation_utterances]],
-        mean_mel=(total / sum(item.frames for item in sample)).astype(np.float32),
-        hours=sum(facts[utterance.audio].seconds for utterance in corpus.utterances) / 3600,
-        digest=sha256("\n".join(described).encode()).hexdigest()[:16],
-    )
-
-
-def _check_texts(corpus: Corpus) -> None:
-    empty = [utterance.row for utterance in corpus.utterances if not utterance.read_aloud]
-    if empty:
-        raise CorpusError(f"{len(empty)} row(s) have no text, the first {empty[0]}.")
-    unknown = corpus.symbols.unknown(utterance.read_aloud for utterance in corpus.utterances)
-    if unknown:
-        listed = ", ".join(f"{symbol!r} ({count} times)" for symbol, count in unknown.most_common(20))
-        known = "".join(corpus.symbols.symbols[2:])
-        raise CorpusError(
-            f"The texts hold symbols that the {corpus.language} table does not know: {listed}; it knows {known!r} "
-            "(set speech.language if the language was taken wrongly, else correct the texts; --mode check names rows)."
-        )
-
-
-def check_sizes(train: int, validation: int, settings: Settings) -> None:
-    """Raise CorpusError for fewer utterances than a batch, none to validate on, or too many of them."""
-    batch = settings.hparams.batch_size
-    if train < batch:
-        raise CorpusError(
-            f"{train} training utterances are fewer than a batch of {batch}; lower hparams.batch_size or add data."
-        )
-    if validation < 1:
-        raise CorpusError("There is no utterance left for validation; add data or rows to the validation list.")
-    if validation > 0.2 * (train + validation) and validation > 1:
-        raise CorpusError(
-            f"{validation} of {train + validation} utterances are for validation; at most 20 % may be "
-            "(are the lists swapped?)."
-        )
-
-
-def _check_repeated(corpus: Corpus) -> None:
-    counts = Counter(utterance.audio.resolve() for utterance in corpus.utterances)
-    repeated = [path for path, count in counts.items() if count > 1]
-    if repeated:
-        raise CorpusError(
-            f"{len(repeated)} audio file(s) stand in more than one row of the corpus or in both lists, the first "
-            f"{min(repeated)}."
-        )

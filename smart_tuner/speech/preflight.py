@@ -1,66 +1,160 @@
-"""Preflight of a corpus: everything that could spoil a training, counted, before a GPU is rented."""
+"""Preflight of a corpus: everything that could spoil a training, counted, before a GPU is rented.
+
+These are the only rules about a corpus. --mode check prints all they find, training and searching refuse what they
+call bad, a dry run applies as many as headers and texts allow.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from smart_tuner.progress import Report
 from smart_tuner.settings.settings import Settings
+from smart_tuner.speech import audio, plausibility
 from smart_tuner.speech.audio import AudioFacts
 from smart_tuner.speech.cache import MelCache
-from smart_tuner.speech.corpus import SHORTEST_FRAMES, Corpus, Utterance
+from smart_tuner.speech.corpus import Corpus, Utterance
+from smart_tuner.speech.notes import CorpusNote, Level, list_some
+from smart_tuner.speech.preconditions import judge_settings
 
+SHORTEST_FRAMES = 20
+"""Shortest clip that training takes: two decoder steps at the largest reduction factor."""
 LONGEST_SECONDS = 12.0
 """Clips over this length make batches that need much memory."""
+LITTLE_HOURS = 0.25
+READ_AT_ONCE = 900.0
+"""Seconds of sound that a dry run reads: it takes some seconds."""
+MOST_VALIDATION = 0.2
+"""Share of a corpus that may be held out."""
+STRESS_MARKS = str.maketrans("", "", "+ˈˌː")
+"""Signs that take no time."""
+MANY = 0.2
+"""Share of the clips from which a fault is the corpus's, and not some clips'."""
+SEVERAL = 24
+"""Clips from which lengths alone can condemn a corpus."""
+UNRELATED = 0.1
+"""Share of the spread of lengths below which texts and sounds have nothing to do with each other."""
 
 
 @dataclass(frozen=True)
-class CorpusNote:
-    """A line of the preflight. `bad` makes training senseless or impossible, `watch` is worth a look."""
+class Sound:
+    """What is known of a corpus's audio files: by their content, or by their headers alone."""
 
-    level: Literal["good", "watch", "bad"]
-    about: str
-    text: str
+    facts: dict[Path, AudioFacts] = field(default_factory=dict)
+    """Of the good ones; empty when only the headers were read."""
+    stored: dict[Path, float] = field(default_factory=dict)
+    """Seconds that each good one holds."""
+    seconds: dict[Path, float] = field(default_factory=dict)
+    """The same without the silence at both ends, where that is known and trimmed."""
+    frames: dict[Path, int] = field(default_factory=dict)
+    """Mel frames that training will read of each."""
+    bad: dict[Path, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_facts(cls, facts: dict[Path, AudioFacts], bad: dict[Path, str], settings: Settings) -> "Sound":
+        """From what the mel cache found."""
+        speech = settings.speech
+        frames = {path: found.frames for path, found in facts.items()}
+        seconds = {path: count * speech.hop_length / speech.sampling_rate for path, count in frames.items()}
+        stored = {path: found.seconds for path, found in facts.items()}
+        return cls(facts, stored, seconds if speech.trim_silence else stored, frames, bad)
+
+    @classmethod
+    def of_files(cls, paths: Iterable[Path], settings: Settings) -> "Sound":
+        """From the files themselves when there is little to read, else from their headers; writes nothing."""
+        sound = cls.of_headers(paths, settings)
+        if sum(sound.seconds.values()) > READ_AT_ONCE:
+            return sound
+        facts, bad = dict[Path, AudioFacts](), dict(sound.bad)
+        for path in sound.seconds:
+            try:
+                facts[path] = audio.analyse(path, settings.speech)[1]
+            except audio.AudioFileError as problem:
+                bad[path] = str(problem)
+        return cls.of_facts(facts, bad, settings)
+
+    @classmethod
+    def of_headers(cls, paths: Iterable[Path], settings: Settings) -> "Sound":
+        """From the files' headers."""
+        seconds, bad = dict[Path, float](), dict[Path, str]()
+        for path in dict.fromkeys(paths):
+            try:
+                seconds[path] = audio.header_seconds(path)
+            except audio.AudioFileError as problem:
+                bad[path] = str(problem)
+        rate = settings.speech.sampling_rate / settings.speech.hop_length
+        return cls({}, seconds, seconds, {path: round(length * rate) + 1 for path, length in seconds.items()}, bad)
 
 
-def check_corpus(corpus: Corpus, settings: Settings, cache: MelCache, report: Report) -> list[CorpusNote]:
-    """All findings about a corpus, in the order a person asks."""
-    facts, bad_files = cache.prepare([utterance.audio for utterance in corpus.utterances], report)
-    usable = [utterance for utterance in corpus.utterances if utterance.audio in facts]
+def read_sound(corpus: Corpus, settings: Settings, cache: MelCache, report: Report) -> Sound:
+    """All that the corpus's audio files tell; their mels are in the cache then."""
+    facts, bad = cache.prepare([utterance.audio for utterance in corpus.utterances], report)
+    return Sound.of_facts(facts, bad, settings)
+
+
+def judge(corpus: Corpus, settings: Settings, sound: Sound) -> list[CorpusNote]:
+    """All that the rules say of a corpus, in the order a person asks, as far as its sound is known."""
+    usable = [utterance for utterance in corpus.utterances if utterance.audio in sound.seconds]
     return [
-        *_size(corpus, facts, settings),
-        _files(bad_files),
-        *_texts(corpus),
-        *_audio(usable, facts, settings),
-        *_lengths(usable, facts),
-        *_duplicates(corpus, facts),
+        *judge_rows(corpus, settings, sum(sound.stored.values()) / 3600),
+        _files(sound.bad),
+        *(_audio(usable, sound.facts, settings) if sound.facts else ()),
+        *(_lengths(usable, sound) if usable else ()),
+        *_repeated_sound(usable, sound.facts),
+        *judge_settings(settings, train_lengths(corpus, sound)),
     ]
 
 
-def _size(corpus: Corpus, facts: dict[Path, AudioFacts], settings: Settings) -> list[CorpusNote]:
-    train, validation, batch = len(corpus.train), len(corpus.validation), settings.hparams.batch_size
-    hours = sum(found.seconds for found in facts.values()) / 3600
-    size = f"{train + validation:,} utterances, {hours:.2f} h, language {corpus.language}"
+def train_lengths(corpus: Corpus, sound: "Sound") -> list[tuple[int, int]]:
+    """(Mel frames, symbols) of each training utterance whose audio can be read; the end is a symbol."""
+    return [
+        (sound.frames[utterance.audio], len(utterance.read_aloud) + 1)
+        for utterance in corpus.train
+        if utterance.audio in sound.frames
+    ]
+
+
+def judge_rows(corpus: Corpus, settings: Settings, hours: float | None = None) -> list[CorpusNote]:
+    """What the rules say before any audio is read."""
+    train, validation = len(corpus.train), len(corpus.validation)
+    return [
+        *judge_sizes(train, validation, settings, about=corpus.language, hours=hours),
+        *_texts(corpus),
+        *_repeated_rows(corpus),
+    ]
+
+
+def judge_sizes(
+    train: int, validation: int, settings: Settings, *, about: str = "", hours: float | None = None
+) -> list[CorpusNote]:
+    """Whether there are enough utterances to train on, and enough but not too many to validate on."""
+    batch, share = settings.hparams.batch_size, validation / max(1, train + validation)
+    size = f"{train + validation:,} utterances"
+    size += f", {hours:.2f} h" if hours is not None else ""
+    size += f", language {about}" if about else ""
     enough = CorpusNote("good", "size", size)
     if train < batch:
-        enough = CorpusNote("bad", "size", f"{size}; {train} training utterances are fewer than a batch of {batch}")
-    elif hours < 0.25:
+        few = f"{train} training utterances are fewer than a batch of {batch}; lower hparams.batch_size or add data"
+        enough = CorpusNote("bad", "size", f"{size}; {few}")
+    elif hours is not None and hours < LITTLE_HOURS:
         enough = CorpusNote("watch", "size", f"{size}; little to learn from, expect overfitting")
-    share = validation / (train + validation)
-    level: Literal["good", "bad"] = "bad" if (share > 0.2 and validation > 1) or not validation else "good"
-    limit = "" if level == "good" else "; at most 20 % may be" if validation else "; at least one is needed"
-    return [enough, CorpusNote(level, "validation", f"{validation} utterances ({share:.1%}){limit}")]
+    held = f"{validation} utterances ({share:.1%})"
+    if not validation:
+        return [enough, CorpusNote("bad", "validation", f"{held}; at least one is needed")]
+    if share > MOST_VALIDATION and validation > 1:
+        many = f"{held}; at most {MOST_VALIDATION:.0%} may be (are the lists swapped?)"
+        return [enough, CorpusNote("bad", "validation", many)]
+    return [enough, CorpusNote("good", "validation", held)]
 
 
 def _files(bad: dict[Path, str]) -> CorpusNote:
     if not bad:
         return CorpusNote("good", "files", "all present and readable")
-    shown = "".join(f"\n    {path}: {why}" for path, why in bad.items())
-    return CorpusNote("bad", "files", f"{len(bad)} missing, empty or unreadable{shown}")
+    details = tuple(f"{path}: {why}" for path, why in bad.items())
+    return CorpusNote("bad", "files", f"{len(bad)} missing, empty or unreadable", details)
 
 
 def _texts(corpus: Corpus) -> list[CorpusNote]:
@@ -68,16 +162,14 @@ def _texts(corpus: Corpus) -> list[CorpusNote]:
     unknown = corpus.symbols.unknown(utterance.read_aloud for utterance in corpus.utterances)
     if not empty and not unknown:
         return [CorpusNote("good", "texts", "none empty, every symbol known")]
-    findings = [CorpusNote("bad", "texts", f"{len(empty)} empty: {_some(empty)}")] if empty else []
+    notes = [CorpusNote("bad", "texts", f"{len(empty)} empty: {list_some(empty)}")] if empty else []
     for symbol, count in unknown.most_common():
         rows = [utterance.row for utterance in corpus.utterances if symbol in utterance.read_aloud]
-        findings.append(CorpusNote("bad", "texts", f"unknown symbol {symbol!r}, {count} times: {_some(rows)}"))
-    return findings
+        notes.append(CorpusNote("bad", "texts", f"unknown symbol {symbol!r}, {count} times: {list_some(rows)}"))
+    return notes
 
 
 def _audio(utterances: list[Utterance], facts: dict[Path, AudioFacts], settings: Settings) -> list[CorpusNote]:
-    if not utterances:
-        return []
     found = [facts[utterance.audio] for utterance in utterances]
     rates = Counter(f"{recording.sample_rate} Hz{' stereo' if recording.channels == 2 else ''}" for recording in found)
     listed = ", ".join(f"{rate}: {count}" for rate, count in rates.most_common())
@@ -98,60 +190,126 @@ def _audio(utterances: list[Utterance], facts: dict[Path, AudioFacts], settings:
         CorpusNote(
             "watch" if clipped else "good",
             "clipping",
-            f"{len(clipped)} clipped clips" + (f": {_some(clipped)}" if clipped else ""),
+            f"{len(clipped)} clipped clips" + (f": {list_some(clipped)}" if clipped else ""),
         ),
     ]
 
 
-def _lengths(utterances: list[Utterance], facts: dict[Path, AudioFacts]) -> list[CorpusNote]:
-    if not utterances:
-        return []
-    seconds = np.array([facts[utterance.audio].seconds for utterance in utterances])
-    speed = np.array([len(utterance.read_aloud) for utterance in utterances]) / seconds
-    low, median, high = np.percentile(speed, [1, 50, 99])
-    odd = [
-        utterance.name for utterance, one in zip(utterances, speed, strict=True) if not median / 3 < one < median * 3
-    ]
-    short = [utterance.name for utterance in utterances if facts[utterance.audio].frames < SHORTEST_FRAMES]
-    long = [utterance.name for utterance, one in zip(utterances, seconds, strict=True) if one > LONGEST_SECONDS]
-    span = f"{seconds.min():.1f} to {seconds.max():.1f} s, median {np.median(seconds):.1f} s"
-    pace = f"median {median:.1f} characters a second, 98 % between {low:.1f} and {high:.1f}"
+def _lengths(utterances: list[Utterance], sound: Sound) -> list[CorpusNote]:
+    """The clips' lengths, and whether each can be its text's: for the reader of any corpus, then for this one."""
+    ordered = sorted(utterances, key=lambda utterance: (utterance.file, utterance.line))
+    seconds = np.array([sound.seconds[utterance.audio] for utterance in ordered])
+    characters = np.array([max(1, len(utterance.read_aloud.translate(STRESS_MARKS))) for utterance in ordered], float)
     return [
-        CorpusNote("bad", "duration", f"{len(short)} shorter than {SHORTEST_FRAMES} mel frames: {_some(short)}")
-        if short
-        else CorpusNote("watch", "duration", f"{span}; {len(long)} over {LONGEST_SECONDS:g} s: {_some(long)}")
-        if long
-        else CorpusNote("good", "duration", span),
-        CorpusNote("watch", "pace", f"{pace}; {len(odd)} under a third or over three times the median: {_some(odd)}")
-        if odd
-        else CorpusNote("good", "pace", pace),
+        _durations(ordered, sound),
+        _pace(ordered, characters, seconds),
+        _order(ordered, characters, seconds),
+        _odd_clips(ordered, characters, seconds),
     ]
 
 
-def _duplicates(corpus: Corpus, facts: dict[Path, AudioFacts]) -> list[CorpusNote]:
-    names = _repeated(utterance.name for utterance in corpus.utterances)
-    audio = _repeated(facts[utterance.audio].sha256 for utterance in corpus.utterances if utterance.audio in facts)
-    same = [
-        utterance.name
-        for utterance in corpus.utterances
-        if utterance.audio in facts and facts[utterance.audio].sha256 in audio
-    ]
-    texts = _repeated(utterance.read_aloud for utterance in corpus.utterances)
-    findings = (
-        [CorpusNote("bad", "duplicates", f"{len(names)} names stand twice: {_some(sorted(names))}")] if names else []
-    )
-    if same:
-        findings.append(CorpusNote("watch", "duplicates", f"{len(same)} clips are the same recording: {_some(same)}"))
-    if texts:
-        findings.append(
-            CorpusNote("watch", "duplicates", f"{len(texts)} texts stand more than once: {_some(sorted(texts))}")
+def _durations(utterances: list[Utterance], sound: Sound) -> CorpusNote:
+    seconds = np.array([sound.stored[utterance.audio] for utterance in utterances])
+    short = [utterance.name for utterance in utterances if sound.frames[utterance.audio] < SHORTEST_FRAMES]
+    long = [utterance.name for utterance, length in zip(utterances, seconds, strict=True) if length > LONGEST_SECONDS]
+    if short:
+        return CorpusNote(
+            "bad", "duration", f"{len(short)} shorter than {SHORTEST_FRAMES} mel frames: {list_some(short)}"
         )
-    return findings or [CorpusNote("good", "duplicates", "none")]
+    span = f"{seconds.min():.1f} to {seconds.max():.1f} s, median {np.median(seconds):.1f} s"
+    if long:
+        return CorpusNote("watch", "duration", f"{span}; {len(long)} over {LONGEST_SECONDS:g} s: {list_some(long)}")
+    return CorpusNote("good", "duration", span)
+
+
+def _pace(utterances: list[Utterance], characters: plausibility.Values, seconds: plausibility.Values) -> CorpusNote:
+    pace = plausibility.median_pace(characters, seconds)
+    low, high = np.percentile(characters / seconds, [1, 99])
+    told = f"median {pace:.1f} characters a second, 98 % between {low:.1f} and {high:.1f}"
+    slowest, fastest, slow, fast = (
+        plausibility.SLOWEST,
+        plausibility.FASTEST,
+        plausibility.SLOW,
+        plausibility.FAST,
+    )
+    if slow <= pace <= fast:
+        return CorpusNote("good", "pace", told)
+    level: Level = "watch" if slowest <= pace <= fastest else "bad"
+    if pace > fast:
+        bound = f"nobody reads over {fastest:g}" if level == "bad" else f"few readers go over {fast:g}"
+        repeated = Counter(plausibility.times_repeated(utterance.read_aloud) for utterance in utterances)
+        times, count = repeated.most_common(1)[0]
+        why = "the clips are cut, the texts hold more than is said, or the files' headers name too high a sample rate"
+        if times > 1 and count > len(utterances) / 2:
+            why = f"most texts say the same {times} times over"
+        return CorpusNote(level, "pace", f"{told}; {bound}: {why}")
+    bound = f"nobody reads under {slowest:g}" if level == "bad" else f"few readers stay under {slow:g}"
+    why = "the clips hold long silence, the texts lack words, or the files' headers name too low a sample rate"
+    return CorpusNote(level, "pace", f"{told}; {bound}: {why}")
+
+
+def _order(utterances: list[Utterance], characters: plausibility.Values, seconds: plausibility.Values) -> CorpusNote:
+    share = plausibility.explained(characters, seconds)
+    moved = plausibility.find_moved(characters, seconds)
+    if moved is not None:
+        rows, side = (
+            f"{utterances[moved.first].row} to {utterances[moved.last].row}",
+            "below" if moved.by > 0 else "above",
+        )
+        away = f"{abs(moved.by)} row{'s' if abs(moved.by) > 1 else ''} {side}"
+        where = f"from {rows}, the sounds have the lengths of the texts {away}"
+        return CorpusNote("bad", "order", f"texts have probably moved: {where}, and not of their own")
+    if share is None:
+        return CorpusNote("good", "order", "clips too few or too much alike to compare lengths of text and sound")
+    told = f"texts explain {max(0.0, share):.0%} of the differences in length"
+    if share >= plausibility.TOGETHER:
+        return CorpusNote("good", "order", told)
+    level: Level = "bad" if share < UNRELATED and len(utterances) >= SEVERAL else "watch"
+    return CorpusNote(level, "order", f"{told}, at least {plausibility.TOGETHER:.0%} are usual: "
+                      "texts and clips are probably of different rows, or of different recordings")  # fmt: skip
+
+
+def _odd_clips(
+    utterances: list[Utterance], characters: plausibility.Values, seconds: plausibility.Values
+) -> CorpusNote:
+    odd = plausibility.find_odd(characters, seconds)
+    if not odd:
+        return CorpusNote(
+            "good", "odd clips", f"none lasts {plausibility.ODD:g} times what its text should take, or half"
+        )
+    shown = list_some([f"{utterances[place].name} ({utterances[place].row}) {times:.1f} times" for place, times in odd])
+    level: Level = "bad" if len(odd) > MANY * len(utterances) else "watch"
+    why = "too long: silence, or a text that lacks words; too short: cut, or another clip's text"
+    return CorpusNote(level, "odd clips", f"{len(odd)} last far from what their texts should take, {shown} ({why})")
+
+
+def _repeated_rows(corpus: Corpus) -> list[CorpusNote]:
+    """Names, files and texts that stand twice."""
+    names = _repeated(utterance.name for utterance in corpus.utterances)
+    files = _repeated(str(utterance.audio.resolve()) for utterance in corpus.utterances)
+    texts = _repeated(utterance.read_aloud for utterance in corpus.utterances)
+    notes = []
+    if names:
+        notes.append(CorpusNote("bad", "duplicates", f"{len(names)} names stand twice: {list_some(sorted(names))}"))
+    if files:
+        rows = [utterance.row for utterance in corpus.utterances if str(utterance.audio.resolve()) in files]
+        twice = f"{len(files)} audio file(s) stand in more than one row or in both lists, links to them included"
+        notes.append(CorpusNote("bad", "duplicates", f"{twice}: {list_some(rows)}"))
+    if texts:
+        notes.append(
+            CorpusNote("watch", "duplicates", f"{len(texts)} texts stand more than once: {list_some(sorted(texts))}")
+        )
+    return notes or [CorpusNote("good", "duplicates", "no name, file or text stands twice")]
+
+
+def _repeated_sound(utterances: list[Utterance], facts: dict[Path, AudioFacts]) -> list[CorpusNote]:
+    files = {utterance.audio.resolve(): facts[utterance.audio].sha256 for utterance in utterances if facts}
+    twice = _repeated(files.values())
+    same = [utterance.name for utterance in utterances if facts and facts[utterance.audio].sha256 in twice]
+    if not same:
+        return []
+    return [CorpusNote("watch", "duplicates", f"{len(same)} clips are the same recording: {list_some(same)}")]
 
 
 def _repeated(values: Iterable[str]) -> set[str]:
     return {value for value, count in Counter(values).items() if count > 1}
-
-
-def _some(names: list[str], most: int = 3) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -10,7 +10,8 @@ import pytest
 from smart_tuner.errors import CorpusError
 from smart_tuner.settings.settings import Settings, load_settings
 from smart_tuner.speech import corpus
-from smart_tuner.speech.corpus import Corpus, Examples
+from smart_tuner.speech.corpus import Corpus
+from smart_tuner.speech.examples import Examples
 from tests.support import voices
 
 
