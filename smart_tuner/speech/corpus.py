@@ -23,14 +23,14 @@ class Utterance:
     text: str
     """As written; read_aloud is what the model sees."""
     read_aloud: str
-    file: str
-    """Name of the list that it stands in."""
+    file: Path
+    """The list that it stands in."""
     line: int
 
     @property
     def row(self) -> str:
         """File and line, for messages."""
-        return f"{self.file}:{self.line}"
+        return f"{self.file.name}:{self.line}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def _corpus_name(source: Path) -> str:
     return re.sub(r"[^\w.-]+", "-", source.name if source.is_dir() else source.stem)
 
 
-Row = tuple[str, Path, str, str, int]
+Row = tuple[str, Path, str, Path, int]
 """Name, audio file, text, list and line."""
 
 
@@ -114,7 +114,7 @@ def _read_source(source: Path) -> list[Row]:
                 f"{file}, line {number}: rows here have {width} columns ({wanted}); this one has {len(cells)}."
             )
     find = _clip_in_folder if source.is_dir() else _clip_of_list
-    return [(*find(source, cells[0].strip()), cells[-1].strip(), file.name, number) for number, cells in numbered]
+    return [(*find(source, cells[0].strip()), cells[-1].strip(), file, number) for number, cells in numbered]
 
 
 def _clip_in_folder(folder: Path, name: str) -> tuple[str, Path]:

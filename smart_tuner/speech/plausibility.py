@@ -30,6 +30,8 @@ FEWEST_MOVED = 6
 """Rows in a block from which their texts count as moved, not as odd."""
 ODD = 2.0
 """A clip that lasts so many times what its text should take, or a part of it, is odd."""
+PAIRS = 20_000
+"""Of clips, by which the median slope is taken."""
 STEPS = 40
 """Of the iteration that fits a line; it stands still after half of them."""
 
@@ -55,6 +57,15 @@ class Line:
             missed = np.abs(seconds - pause - pace * characters) / seconds
             weights = 1 / (np.maximum(missed, 1e-3) * seconds**2)
         return cls(pause, pace)
+
+    @classmethod
+    def fit_steady(cls, characters: Values, seconds: Values) -> "Line":
+        """The line of the median slope (Theil and Sen), which a few texts far longer or shorter do not turn."""
+        first, other = np.random.default_rng(0).integers(0, len(seconds), (2, PAIRS))
+        apart = characters[other] - characters[first]
+        slopes = ((seconds[other] - seconds[first]) / np.where(apart, apart, 1))[apart != 0]
+        pace = float(np.median(slopes)) if len(slopes) else 0.0
+        return cls(float(np.median(seconds - pace * characters)), pace)
 
     @property
     def is_speech(self) -> bool:
@@ -141,7 +152,7 @@ def find_odd(characters: Values, seconds: Values) -> list[tuple[int, float]]:
     """Places of the clips that last far longer or shorter than their texts should, each with how many times."""
     if len(seconds) < FEWEST:
         return []
-    misses = Line.fit(characters, seconds).misses(characters, seconds)
+    misses = Line.fit_steady(characters, seconds).misses(characters, seconds)
     return [(place, float(np.exp(miss))) for place, miss in enumerate(misses) if abs(miss) > np.log(ODD)]
 
 

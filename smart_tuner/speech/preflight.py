@@ -99,13 +99,19 @@ def judge(corpus: Corpus, settings: Settings, sound: Sound) -> list[CorpusNote]:
     """All that the rules say of a corpus, in the order a person asks, as far as its sound is known."""
     usable = [utterance for utterance in corpus.utterances if utterance.audio in sound.seconds]
     return [
-        *judge_rows(corpus, settings, sum(sound.stored.values()) / 3600),
+        *_sizes(corpus, settings, sum(sound.stored.values()) / 3600),
         _files(sound.bad),
+        *_texts(corpus),
         *(_audio(usable, sound.facts, settings) if sound.facts else ()),
         *(_lengths(usable, sound) if usable else ()),
-        *_repeated_sound(usable, sound.facts),
+        *_duplicates(corpus, sound.facts),
         *judge_settings(settings, train_lengths(corpus, sound)),
     ]
+
+
+def judge_rows(corpus: Corpus, settings: Settings) -> list[CorpusNote]:
+    """What the rules say before any audio is read."""
+    return [*_sizes(corpus, settings), *_texts(corpus), *_duplicates(corpus, {})]
 
 
 def train_lengths(corpus: Corpus, sound: "Sound") -> list[tuple[int, int]]:
@@ -114,16 +120,6 @@ def train_lengths(corpus: Corpus, sound: "Sound") -> list[tuple[int, int]]:
         (sound.frames[utterance.audio], len(utterance.read_aloud) + 1)
         for utterance in corpus.train
         if utterance.audio in sound.frames
-    ]
-
-
-def judge_rows(corpus: Corpus, settings: Settings, hours: float | None = None) -> list[CorpusNote]:
-    """What the rules say before any audio is read."""
-    train, validation = len(corpus.train), len(corpus.validation)
-    return [
-        *judge_sizes(train, validation, settings, about=corpus.language, hours=hours),
-        *_texts(corpus),
-        *_repeated_rows(corpus),
     ]
 
 
@@ -148,6 +144,10 @@ def judge_sizes(
         many = f"{held}; at most {MOST_VALIDATION:.0%} may be (are the lists swapped?)"
         return [enough, CorpusNote("bad", "validation", many)]
     return [enough, CorpusNote("good", "validation", held)]
+
+
+def _sizes(corpus: Corpus, settings: Settings, hours: float | None = None) -> list[CorpusNote]:
+    return judge_sizes(len(corpus.train), len(corpus.validation), settings, about=corpus.language, hours=hours)
 
 
 def _files(bad: dict[Path, str]) -> CorpusNote:
@@ -283,32 +283,31 @@ def _odd_clips(
     return CorpusNote(level, "odd clips", f"{len(odd)} last far from what their texts should take, {shown} ({why})")
 
 
-def _repeated_rows(corpus: Corpus) -> list[CorpusNote]:
-    """Names, files and texts that stand twice."""
-    names = _repeated(utterance.name for utterance in corpus.utterances)
-    files = _repeated(str(utterance.audio.resolve()) for utterance in corpus.utterances)
-    texts = _repeated(utterance.read_aloud for utterance in corpus.utterances)
+def _duplicates(corpus: Corpus, facts: dict[Path, AudioFacts]) -> list[CorpusNote]:
+    """Names, files, recordings and texts that stand twice."""
+    utterances = corpus.utterances
+    names = _repeated(utterance.name for utterance in utterances)
+    files = _repeated(str(utterance.audio.resolve()) for utterance in utterances)
+    sounds = _repeated(facts[utterance.audio].sha256 for utterance in utterances if utterance.audio in facts)
+    texts = _repeated(utterance.read_aloud for utterance in utterances)
     notes = []
     if names:
         notes.append(CorpusNote("bad", "duplicates", f"{len(names)} names stand twice: {list_some(sorted(names))}"))
     if files:
-        rows = [utterance.row for utterance in corpus.utterances if str(utterance.audio.resolve()) in files]
+        rows = [utterance.row for utterance in utterances if str(utterance.audio.resolve()) in files]
         twice = f"{len(files)} audio file(s) stand in more than one row or in both lists, links to them included"
         notes.append(CorpusNote("bad", "duplicates", f"{twice}: {list_some(rows)}"))
+    elif sounds:
+        same = [
+            utterance.name
+            for utterance in utterances
+            if utterance.audio in facts and facts[utterance.audio].sha256 in sounds
+        ]
+        notes.append(CorpusNote("watch", "duplicates", f"{len(same)} clips are the same recording: {list_some(same)}"))
     if texts:
-        notes.append(
-            CorpusNote("watch", "duplicates", f"{len(texts)} texts stand more than once: {list_some(sorted(texts))}")
-        )
-    return notes or [CorpusNote("good", "duplicates", "no name, file or text stands twice")]
-
-
-def _repeated_sound(utterances: list[Utterance], facts: dict[Path, AudioFacts]) -> list[CorpusNote]:
-    files = {utterance.audio.resolve(): facts[utterance.audio].sha256 for utterance in utterances if facts}
-    twice = _repeated(files.values())
-    same = [utterance.name for utterance in utterances if facts and facts[utterance.audio].sha256 in twice]
-    if not same:
-        return []
-    return [CorpusNote("watch", "duplicates", f"{len(same)} clips are the same recording: {list_some(same)}")]
+        listed = list_some(sorted(texts))
+        notes.append(CorpusNote("watch", "duplicates", f"{len(texts)} texts stand more than once: {listed}"))
+    return notes or [CorpusNote("good", "duplicates", "no name, file, recording or text stands twice")]
 
 
 def _repeated(values: Iterable[str]) -> set[str]:

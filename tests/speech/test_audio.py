@@ -273,8 +273,9 @@ def test_written_wavs_are_16_bit_and_read_back(tmp_path: Path) -> None:
 
 def test_a_header_that_cannot_be_read_has_no_seconds(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"nothing of the kind")
-    assert audio.header_seconds(tmp_path / "a.wav") is None
-    assert audio.header_seconds(tmp_path / "nowhere.wav") is None
+    for name, said in (("a.wav", "not audio"), ("nowhere.wav", "missing")):
+        with pytest.raises(audio.AudioFileError, match=said):
+            audio.header_seconds(tmp_path / name)
 
 
 def test_filters_follow_the_settings() -> None:

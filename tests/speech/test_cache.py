@@ -26,7 +26,7 @@ class Deadly(type(Path())):  # type: ignore[misc]
 
 
 def clips(folder: Path, count: int = 5) -> list[Path]:
-    return sorted((voices.write_voice(folder, count, seconds=0.4) / "wavs").iterdir())
+    return sorted((voices.write_voice(folder, count, pace=40.0) / "wavs").iterdir())
 
 
 def stamps(mels: MelCache) -> dict[str, tuple[int, int]]:

@@ -4,14 +4,12 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from smart_tuner.errors import CorpusError
 from smart_tuner.settings.settings import Settings, load_settings
 from smart_tuner.speech import corpus
 from smart_tuner.speech.corpus import Corpus
-from smart_tuner.speech.examples import Examples
 from tests.support import voices
 
 
@@ -27,21 +25,10 @@ def read_rows(folder: Path, rows: list[str], *assignments: str) -> Corpus:
     return corpus.read_corpus([voices.write_rows(folder, rows)], settings(*assignments))
 
 
-def train_on(sources: Iterable[Path], chosen: Settings, root: Path) -> Examples:
-    """Read and prepare a corpus; the mel cache lies in root."""
-    return corpus.prepare_examples(
-        corpus.read_corpus(list(sources), chosen), chosen, voices.cache_of(root, chosen), voices.no_report
-    )
-
-
-def prepared(folder: Path) -> Examples:
-    return train_on([folder], settings(), folder.parent)
-
-
-def refusal(*sources: Path, assignments: Iterable[str] = ()) -> str:
-    """What is said about a corpus that cannot be trained on."""
+def refusal(*sources: Path) -> str:
+    """What is said about a list that cannot be read."""
     with pytest.raises(CorpusError) as refused:
-        train_on(sources, settings(*assignments), sources[0].parent)
+        corpus.read_corpus(sources, settings())
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -95,9 +82,9 @@ def test_a_list_holds_paths_beside_it_absolute_or_from_here(tmp_path: Path, monk
 def test_a_training_and_a_validation_list_are_kept_apart(tmp_path: Path) -> None:
     voices.write_voice(tmp_path, 8)
     rows = voices.listed(8)
-    examples = train_on(voices.write_lists(tmp_path, rows[:7], rows[7:]), settings(), tmp_path)
-    assert [one.name for one in examples.validation] == ["wavs/clip-007.wav"]
-    assert len(examples.train) == 7
+    read = corpus.read_corpus(voices.write_lists(tmp_path, rows[:7], rows[7:]), settings())
+    assert [one.name for one in read.validation] == ["wavs/clip-007.wav"]
+    assert len(read.train) == 7
 
 
 def test_the_language_is_taken_from_the_texts_unless_set(tmp_path: Path) -> None:
@@ -159,79 +146,6 @@ def test_more_than_two_sources_are_refused(tmp_path: Path) -> None:
     assert "received 3 paths" in refusal(tmp_path, tmp_path, tmp_path)
 
 
-def test_missing_and_bad_files_are_counted_and_named(tmp_path: Path) -> None:
-    voices.write_voice(tmp_path, 10)
-    clips = sorted((tmp_path / "wavs").iterdir())
-    for clip in clips[:6]:
-        clip.unlink()
-    clips[6].write_bytes(b"")
-    message = refusal(tmp_path)
-    assert message.startswith("7 audio file(s) cannot be used: ")
-    assert "clip-00" in message
-    assert "(missing)" in message
-    assert "and 2 more; --mode check lists all" in message
-
-
-def test_an_empty_file_is_named(tmp_path: Path) -> None:
-    voices.write_voice(tmp_path, 8)
-    (tmp_path / "wavs" / "clip-003.wav").write_bytes(b"")
-    assert f"1 audio file(s) cannot be used: {tmp_path / 'wavs' / 'clip-003.wav'} (empty file);" in refusal(tmp_path)
-
-
-def test_unknown_symbols_are_listed_with_counts(tmp_path: Path) -> None:
-    voices.write_rows(tmp_path, ["a|one $ two $", *(f"{row}|plain and ж" for row in range(9))])
-    message = refusal(tmp_path)
-    assert "the en table does not know: 'ж' (9 times), '$' (2 times)" in message
-    assert "abcdefghijklmnopqrstuvwxyz" in message
-    assert "speech.language" in message
-
-
-def test_rows_without_text_are_counted_and_the_first_named(tmp_path: Path) -> None:
-    voices.write_rows(tmp_path, ["a|", *(f"{row}|words" for row in range(9)), "b|  "])
-    assert "2 row(s) have no text, the first metadata.csv:" in refusal(tmp_path)
-
-
-def test_fewer_utterances_than_a_batch_are_refused(tmp_path: Path) -> None:
-    voices.write_rows(tmp_path, [f"{row}|words" for row in range(4)])
-    assert "3 training utterances are fewer than a batch of 4; lower hparams.batch_size" in refusal(tmp_path)
-
-
-def test_a_lone_utterance_leaves_none_to_validate_on(tmp_path: Path) -> None:
-    voices.write_rows(tmp_path, ["a|words"])
-    assert "no utterance left for validation" in refusal(tmp_path, assignments=["hparams.batch_size=1"])
-
-
-def test_a_validation_list_over_20_percent_is_refused(tmp_path: Path) -> None:
-    rows = [f"{row}.wav|words" for row in range(20)]
-    lists = voices.write_lists(tmp_path, rows[:15], rows[15:])
-    assert "5 of 20 utterances are for validation; at most 20 %" in refusal(*lists)
-
-
-@pytest.mark.parametrize("beginning", ["", "./"])
-def test_a_file_in_both_lists_is_refused_however_it_is_written(tmp_path: Path, beginning: str) -> None:
-    voices.write_voice(tmp_path, 8)
-    rows = voices.listed(8)
-    message = refusal(*voices.write_lists(tmp_path, rows, [beginning + rows[2]]))
-    assert message.startswith("1 audio file(s) stand in more than one row of the corpus or in both lists, the first ")
-    assert "clip-002.wav" in message
-
-
-def test_lists_in_two_folders_may_use_the_same_names(tmp_path: Path) -> None:
-    for side, count in (("train", 8), ("val", 2)):
-        voices.write_voice(tmp_path / side, count, seconds=0.6 if side == "train" else 0.7)
-        rows = [f"wavs/clip-{number:03d}.wav|{side} {voices.text(number)}\n" for number in range(count)]
-        (tmp_path / side / "list.txt").write_text("".join(rows), encoding="utf-8")
-    examples = train_on([tmp_path / "train" / "list.txt", tmp_path / "val" / "list.txt"], settings(), tmp_path)
-    assert (len(examples.train), len(examples.validation)) == (8, 2)
-
-
-def test_a_clip_too_short_for_the_decoder_is_named(tmp_path: Path) -> None:
-    voices.write_voice(tmp_path, 8)
-    voices.write(tmp_path / "wavs" / "clip-005.wav", voices.speech(0.1, 22050), 22050)
-    assert "1 clip(s) are shorter than 20 mel frames" in refusal(tmp_path)
-    assert "clip-005.wav" in refusal(tmp_path)
-
-
 def test_the_split_does_not_depend_on_row_order(tmp_path: Path) -> None:
     rows = [f"{row}|words" for row in range(200)]
     forward = read_rows(tmp_path, rows)
@@ -261,50 +175,6 @@ def test_a_share_is_held_out_up_to_a_fixed_number(utterances: int, held: int) ->
     assert corpus.hold_out(utterances, Settings()) == held
 
 
-def test_every_allowed_share_passes_the_check_of_sizes() -> None:
-    chosen = settings("speech.validation_share=0.2")
-    for utterances in range(10, 200):
-        held = corpus.hold_out(utterances, chosen)
-        corpus.check_sizes(utterances - held, held, chosen)
-
-
-def test_examples_hold_tokens_frames_and_mels(tmp_path: Path) -> None:
-    examples = prepared(voices.write_voice(tmp_path / "voice", 12, seconds=0.8))
-    assert [one.name for one in examples.train] == sorted(names(examples.corpus.train))
-    for one, utterance in zip(examples.train, sorted(examples.corpus.train, key=lambda row: row.name), strict=True):
-        assert one.tokens.tolist() == examples.corpus.symbols.encode(utterance.read_aloud)
-        assert np.load(one.mel).shape == (80, one.frames)
-    mels = np.concatenate([np.load(one.mel) for one in examples.train], axis=1)
-    assert examples.mean_mel == pytest.approx(mels.mean(axis=1), abs=1e-4)
-    assert examples.hours == pytest.approx(sum(0.8 * (1 + number / 12) for number in range(12)) / 3600, rel=1e-3)
-
-
-def test_a_validation_keeps_to_its_utterances_whatever_the_order_of_rows(tmp_path: Path) -> None:
-    voices.write_voice(tmp_path, 15)
-    rows, chosen = voices.listed(15), settings("hparams.validation_utterances=2")
-    first, again = (
-        train_on(voices.write_lists(tmp_path, rows[:12][::order], rows[12:][::order]), chosen, tmp_path)
-        for order in (1, -1)
-    )
-    assert len(first.validation) == 2
-    assert [one.name for one in again.validation] == [one.name for one in first.validation]
-    assert [one.name for one in again.train] == [one.name for one in first.train]
-    assert again.digest == first.digest
-
-
-def test_the_digest_follows_text_and_sound_and_nothing_else(tmp_path: Path) -> None:
-    voice = voices.write_voice(tmp_path / "voice", 8)
-    first = prepared(voice).digest
-    moved = shutil.copytree(voice, tmp_path / "elsewhere")
-    rows = (moved / "metadata.csv").read_text(encoding="utf-8").splitlines()
-    voices.write_rows(moved, rows[::-1])
-    assert prepared(moved).digest == first
-    voices.write_rows(moved, [*rows[:-1], rows[-1] + "!"])
-    assert prepared(moved).digest != first
-    voices.write(voice / "wavs" / "clip-000.wav", voices.speech(0.7, 22050, seed=99), 22050)
-    assert prepared(voice).digest != first
-
-
 @pytest.mark.parametrize(
     ("folder", "name"), [("anna", "anna"), ("LJSpeech-1.1", "LJSpeech-1.1"), ("my voice", "my-voice")]
 )
@@ -315,12 +185,3 @@ def test_a_corpus_is_named_after_its_folder(tmp_path: Path, folder: str, name: s
 def test_a_corpus_is_named_after_its_list(tmp_path: Path) -> None:
     (tmp_path / "boris.txt").write_text("a.wav|one\n", encoding="utf-8")
     assert corpus.read_corpus([tmp_path / "boris.txt"], settings()).name == "boris"
-
-
-def test_a_russian_stereo_voice_at_another_rate_is_read(tmp_path: Path) -> None:
-    voice = voices.write_voice(tmp_path / "voice", 8, rate=16000, channels=2, format="flac", language="ru")
-    examples = prepared(voice)
-    assert examples.corpus.language == "ru"
-    assert all(one.frames == np.load(one.mel).shape[1] > 30 for one in examples.train)
-    table = examples.corpus.symbols.symbols
-    assert set("абвгдёж") & {table[row] for one in examples.train for row in one.tokens}

@@ -11,6 +11,7 @@ import pytest
 from smart_tuner.errors import CorpusError, StorageError
 from smart_tuner.settings.settings import Settings, load_settings
 from smart_tuner.speech import audio, corpus, demo
+from smart_tuner.speech.examples import prepare_examples
 from smart_tuner.speech.symbols import SymbolTable
 from smart_tuner.speech.text import detect_language, normalise
 from tests.support import voices
@@ -138,5 +139,5 @@ def test_the_demo_preset_trains_on_it(tmp_path: Path, monkeypatch: pytest.Monkey
     settings = load_settings("demo", None, ["hparams.batch_size=4"])
     folder = demo.build(tmp_path, "en", voices.no_report)
     read = corpus.read_corpus([folder], settings)
-    examples = corpus.prepare_examples(read, settings, voices.cache_of(tmp_path, settings), voices.no_report)
+    examples = prepare_examples(read, settings, voices.cache_of(tmp_path, settings), voices.no_report)
     assert (len(examples.train), len(examples.validation), examples.corpus.language) == (9, 1, "en")

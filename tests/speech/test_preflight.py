@@ -1,23 +1,27 @@
 """The preflight finds what would spoil a training, and says how bad it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from numpy.typing import NDArray
 
 from smart_tuner.settings.settings import Settings, load_settings
-from smart_tuner.speech import corpus
-from smart_tuner.speech.preflight import CorpusNote, check_corpus
+from smart_tuner.speech import corpus, preflight
+from smart_tuner.speech.notes import CorpusNote
 from tests.support import voices
 
 RATE = 22050
+Samples = NDArray[np.float32]
 
 
 def findings(*sources: Path, assignments: tuple[str, ...] = ()) -> list[CorpusNote]:
     chosen: Settings = load_settings("demo", None, ["hparams.batch_size=4", *assignments])
     read = corpus.read_corpus(sources, chosen)
-    return check_corpus(read, chosen, voices.cache_of(sources[0].parent, chosen), voices.no_report)
+    sound = preflight.read_sound(read, chosen, voices.cache_of(sources[0].parent, chosen), voices.no_report)
+    return preflight.judge(read, chosen, sound)
 
 
 def finding(about: str, *sources: Path, assignments: tuple[str, ...] = ()) -> tuple[str, str]:
@@ -38,12 +42,13 @@ def test_a_clean_corpus_is_good_but_small(tmp_path: Path) -> None:
     assert levels.pop("size") == "watch", "a quarter of an hour is little"
     assert set(levels.values()) == {"good"}
     assert list(levels) == [
-        "validation", "files", "texts", "sample rates", "edge silence", "clipping", "duration", "pace", "duplicates",
+        "validation", "files", "texts", "sample rates", "edge silence", "clipping", "duration", "pace", "order",
+        "odd clips", "duplicates", "settings",
     ]  # fmt: skip
 
 
 def test_the_size_is_told_in_utterances_hours_and_language(tmp_path: Path) -> None:
-    level, text = finding("size", voices.write_voice(tmp_path / "voice", 12, seconds=2.0))
+    level, text = finding("size", voices.write_voice(tmp_path / "voice", 12, pace=11.0))
     assert level == "watch"
     assert "12 utterances, 0.01 h, language en; little to learn from" in text
 
@@ -68,7 +73,7 @@ def test_too_many_utterances_to_validate_on_are_bad(tmp_path: Path) -> None:
     voices.write_voice(tmp_path, 12)
     rows = voices.listed(12)
     lists = voices.write_lists(tmp_path, rows[:9], rows[9:])
-    assert finding("validation", *lists) == ("bad", "3 utterances (25.0%); at most 20 % may be")
+    assert finding("validation", *lists) == ("bad", "3 utterances (25.0%); at most 20% may be (are the lists swapped?)")
     lists = voices.write_lists(tmp_path, rows[:10], rows[10:])
     assert finding("validation", *lists) == ("good", "2 utterances (16.7%)")
 
@@ -78,16 +83,15 @@ def test_every_unusable_file_is_bad_and_named(tmp_path: Path) -> None:
     clip(voice, 1).unlink()
     clip(voice, 2).write_bytes(b"")
     clip(voice, 3).write_bytes(clip(voice, 3).read_bytes()[:9000])
-    level, text = finding("files", voice)
-    assert level == "bad"
-    assert text.startswith("3 missing, empty or unreadable")
+    (note,) = (one for one in findings(voice) if one.about == "files")
+    assert (note.level, note.text) == ("bad", "3 missing, empty or unreadable")
     for number, why in ((1, "missing"), (2, "empty file"), (3, "truncated")):
-        assert f"\n    {clip(voice, number)}: {why}" in text
+        assert any(detail.startswith(f"{clip(voice, number)}: {why}") for detail in note.details)
 
 
 def test_a_corpus_without_any_audio_is_still_reported(tmp_path: Path) -> None:
     found = findings(voices.write_rows(tmp_path / "voice", [f"{row}|words {row}" for row in range(8)]))
-    assert {one.about for one in found} == {"size", "validation", "files", "texts", "duplicates"}
+    assert {one.about for one in found} == {"size", "validation", "files", "texts", "duplicates", "settings"}
     assert [one.about for one in found if one.level == "bad"] == ["files"]
 
 
@@ -147,18 +151,135 @@ def test_long_clips_are_worth_a_look(tmp_path: Path) -> None:
     voices.write(clip(voice, 5), np.tile(voices.speech(1.0, 8000), 13), 8000)
     level, text = finding("duration", voice)
     assert level == "watch"
-    assert text.startswith("0.6 to 13.0 s, median ")
+    assert text.startswith("1.0 to 13.0 s, median ")
     assert text.endswith("1 over 12 s: clip-005")
 
 
-@pytest.mark.parametrize("words", ["o", "a sentence that nobody says in so little time " * 4], ids=["few", "many"])
-def test_texts_that_do_not_fit_their_sound_are_worth_a_look(tmp_path: Path, words: str) -> None:
-    voice = voices.write_voice(tmp_path / "voice", 12)
+def texts_of(voice: Path) -> list[str]:
     rows = (voice / "metadata.csv").read_text(encoding="utf-8").splitlines()
-    level, text = finding("pace", voices.write_rows(voice, [*rows[:-1], f"clip-011|{words}"]))
+    return [row.partition("|")[2] for row in rows]
+
+
+def with_texts(voice: Path, texts: Sequence[str]) -> Path:
+    return voices.write_rows(voice, [f"clip-{number:03d}|{text}" for number, text in enumerate(texts)])
+
+
+def with_sounds(voice: Path, change: Callable[[Samples], Samples], clips: int, rate: int = RATE) -> Path:
+    for number in range(clips):
+        samples, _ = soundfile.read(clip(voice, number), dtype="float32")
+        voices.write(clip(voice, number), change(samples), rate)
+    return voice
+
+
+@pytest.mark.parametrize("words", ["o", "a sentence that nobody says in so little time " * 4], ids=["few", "many"])
+def test_a_text_that_does_not_fit_its_sound_is_worth_a_look(tmp_path: Path, words: str) -> None:
+    voice = voices.write_voice(tmp_path / "voice", 12)
+    level, text = finding("odd clips", with_texts(voice, [*texts_of(voice)[:-1], words]))
     assert level == "watch"
-    assert "characters a second" in text
-    assert text.endswith("1 under a third or over three times the median: clip-011")
+    assert text.startswith("1 last far from what their texts should take, clip-011 (metadata.csv:12) ")
+
+
+@pytest.mark.parametrize(
+    ("pace", "level", "why"),
+    [
+        (4.0, "bad", "nobody reads under 5: the clips hold long silence, the texts lack words, or the files' headers"),
+        (8.0, "watch", "few readers stay under 10: "),
+        (12.0, "good", ""),
+        (24.0, "good", ""),
+        (28.0, "watch", "few readers go over 25: the clips are cut, "),
+        (34.0, "bad", "nobody reads over 30: the clips are cut, the texts hold more than is said, or the files' head"),
+    ],
+)
+def test_a_pace_is_judged_by_what_readers_can_do(tmp_path: Path, pace: float, level: str, why: str) -> None:
+    found, text = finding("pace", voices.write_voice(tmp_path / "voice", 12, pace=pace))
+    assert found == level
+    assert why in text
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_texts_that_say_the_same_again_are_called_so(tmp_path: Path, times: int) -> None:
+    voice = voices.write_voice(tmp_path / "voice", 12, pace=20.0)
+    level, text = finding("pace", with_texts(voice, [" ".join([words] * times) for words in texts_of(voice)]))
+    assert level == "bad"
+    assert text.endswith(f"most texts say the same {times} times over")
+
+
+@pytest.mark.parametrize(
+    ("change", "rate"),
+    [
+        (lambda samples: samples[: len(samples) // 2], RATE),
+        (lambda samples: samples[len(samples) // 2 :], RATE),
+        (lambda samples: samples, 2 * RATE),
+    ],
+    ids=["the end cut off", "the beginning cut off", "a header that doubles the rate"],
+)
+def test_sounds_of_half_the_length_are_bad(tmp_path: Path, change: Callable[[Samples], Samples], rate: int) -> None:
+    voice = with_sounds(voices.write_voice(tmp_path / "voice", 12), change, 12, rate)
+    assert finding("pace", voice)[0] == "bad"
+
+
+def test_many_odd_clips_are_bad(tmp_path: Path) -> None:
+    voice = voices.write_voice(tmp_path / "voice", 12)
+    assert finding("odd clips", with_sounds(voice, lambda samples: np.tile(samples, 3), 3))[0] == "bad"
+
+
+@pytest.mark.parametrize(
+    ("order", "where"),
+    [
+        (lambda texts: [*texts[1:], texts[0]], "metadata.csv:2 to metadata.csv:24, the sounds have the lengths of the "
+                                               "texts 1 row above"),
+        (lambda texts: [texts[-1], *texts[:-1]], "metadata.csv:1 to metadata.csv:23, the sounds have the lengths of "
+                                                 "the texts 1 row below"),
+        (lambda texts: [*texts[-2:], *texts[:-2]], "metadata.csv:1 to metadata.csv:22, the sounds have the lengths of "
+                                                   "the texts 2 rows below"),
+        (lambda texts: [*texts[:12], *texts[13:], texts[12]], "metadata.csv:14 to metadata.csv:24, the sounds have "),
+    ],
+    ids=["up", "down", "two down", "the second half"],
+)  # fmt: skip
+def test_texts_that_have_moved_are_bad_and_said_where(
+    tmp_path: Path, order: Callable[[list[str]], list[str]], where: str
+) -> None:
+    voice = uneven_voice(tmp_path / "voice")
+    assert finding("order", voice)[0] == "good"
+    level, text = finding("order", with_texts(voice, order(texts_of(voice))))
+    assert level == "bad"
+    assert text.startswith("texts have probably moved: from ")
+    assert where in text
+
+
+def test_texts_in_another_order_do_not_pass(tmp_path: Path) -> None:
+    voice = uneven_voice(tmp_path / "voice")
+    shuffled = np.random.default_rng(1).permutation(texts_of(voice)).tolist()
+    level, text = finding("order", with_texts(voice, shuffled))
+    assert level in ("watch", "bad")
+    assert "texts and clips are probably of different rows" in text
+
+
+def uneven_voice(folder: Path) -> Path:
+    """24 sentences of 2 to 9 words, read at about 15 characters a second."""
+    random = np.random.default_rng(0)
+    texts = [" ".join(voices.text(number) for number in range(row, row + count))
+             for row, count in enumerate(random.integers(1, 4, 24))]  # fmt: skip
+    for number, text in enumerate(texts):
+        seconds = len(text) / random.uniform(13.5, 16.5)
+        voices.write(clip(folder, number), voices.speech(seconds, 8000, seed=number), 8000)
+    return with_texts(folder, texts)
+
+
+def test_what_settings_ask_of_the_corpus_is_told_with_it(tmp_path: Path) -> None:
+    voice = voices.write_voice(tmp_path / "voice", 12)
+    level, text = finding("settings", voice, assignments=("hparams.reduction_factor=10",))
+    assert level == "bad"
+    assert text.startswith("at hparams.reduction_factor = 10, 11 of 11 utterances have fewer steps than symbols: ")
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to], ids=["symbolic", "hard"])
+def test_a_clip_that_is_a_link_to_another_stands_twice(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+    voice = voices.write_voice(tmp_path / "voice", 12)
+    clip(voice, 11).unlink()
+    link(clip(voice, 11), clip(voice, 10))
+    found = [one for one in findings(voice) if one.about == "duplicates"]
+    assert found[0].level == ("bad" if clip(voice, 11).is_symlink() else "watch")
 
 
 def same_name(rows: list[str], voice: Path) -> None:
