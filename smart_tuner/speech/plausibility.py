@@ -4,7 +4,6 @@ Speech takes about as long as its text is: seconds = pause + characters x pace, 
 What the lengths cannot say, a wrong word of the right length, is not found here.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -163,8 +162,3 @@ def times_repeated(text: str) -> int:
         if len(words) % length == 0 and words[:length] * (len(words) // length) == words:
             return len(words) // length
     return 1
-
-
-def share_of(values: Sequence[bool]) -> float:
-    """Share of true ones; 0 of none."""
-    return sum(values) / len(values) if values else 0.0

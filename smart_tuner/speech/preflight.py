@@ -284,15 +284,12 @@ def _odd_clips(
 
 
 def _duplicates(corpus: Corpus, facts: dict[Path, AudioFacts]) -> list[CorpusNote]:
-    """Names, files, recordings and texts that stand twice."""
+    """Files, recordings and texts that stand twice."""
     utterances = corpus.utterances
-    names = _repeated(utterance.name for utterance in utterances)
     files = _repeated(str(utterance.audio.resolve()) for utterance in utterances)
     sounds = _repeated(facts[utterance.audio].sha256 for utterance in utterances if utterance.audio in facts)
     texts = _repeated(utterance.read_aloud for utterance in utterances)
     notes = []
-    if names:
-        notes.append(CorpusNote("bad", "duplicates", f"{len(names)} names stand twice: {list_some(sorted(names))}"))
     if files:
         rows = [utterance.row for utterance in utterances if str(utterance.audio.resolve()) in files]
         twice = f"{len(files)} audio file(s) stand in more than one row or in both lists, links to them included"
@@ -307,7 +304,7 @@ def _duplicates(corpus: Corpus, facts: dict[Path, AudioFacts]) -> list[CorpusNot
     if texts:
         listed = list_some(sorted(texts))
         notes.append(CorpusNote("watch", "duplicates", f"{len(texts)} texts stand more than once: {listed}"))
-    return notes or [CorpusNote("good", "duplicates", "no name, file, recording or text stands twice")]
+    return notes or [CorpusNote("good", "duplicates", "no file, recording or text stands twice")]
 
 
 def _repeated(values: Iterable[str]) -> set[str]:
