@@ -22,7 +22,8 @@ from filelock import FileLock
 from smart_tuner.errors import StorageError
 from smart_tuner.progress import Report
 from smart_tuner.settings.speech import Speech
-from smart_tuner.speech.audio import MEL_VERSION, AudioFacts, AudioFileError, analyse
+from smart_tuner.speech.audio import MEL_VERSION, AudioFacts, analyse
+from smart_tuner.speech.containers import AudioFileError
 
 AUDIO_FIELDS = [
     name for name in Speech.__dataclass_fields__ if name not in ("language", "front_end", "stress", "validation_share")
