@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from smart_tuner.settings.speech import Speech
 from smart_tuner.speech.containers import AudioFileError, complete
+from smart_tuner.speech.silence import find_speech
 
-MEL_VERSION = 1
+MEL_VERSION = 2
 """Raise it when the same settings come to give other mels or facts: caches made before are then left alone."""
 FLOOR = 1e-5
 CLIPPED = 0.999
@@ -47,6 +48,10 @@ class AudioFacts:
     channels: int
     edge_silence: float
     """The longer of the silences at the two ends, seconds."""
+    longest_pause: float
+    """The longest silence between the two, seconds."""
+    offset: float
+    """Mean of the samples, full scale 1: what a recording is shifted by."""
     peak: float
     clipped: float
     """Share of samples at full scale."""
@@ -97,13 +102,16 @@ def _reason(problem: soundfile.LibsndfileError) -> str:
 def analyse(path: Path, speech: Speech) -> tuple[NDArray[np.float32], AudioFacts]:
     """Log-mel spectrogram (M, F) of a file, trimmed and resampled, and what was found. Raises AudioFileError."""
     samples, rate, channels = read_audio(path)
-    if not len(samples) or not np.abs(samples).max():
-        raise AudioFileError("holds only silence" if len(samples) else "holds no samples")
-    width, hop = max(4, rate // 50), max(1, rate // 200)  # 20 ms and 5 ms at any rate
-    _, (start, end) = librosa.effects.trim(samples, top_db=speech.trim_db, frame_length=width, hop_length=hop)
-    edge = max(start, len(samples) - end) / rate
+    if not len(samples):
+        raise AudioFileError("holds no samples")
+    if len(samples) * speech.sampling_rate < speech.hop_length * rate:
+        raise AudioFileError("shorter than a mel frame")
+    span = find_speech(samples, rate, speech.trim_db)
+    if span is None:
+        raise AudioFileError("holds only silence")
+    edge = max(span.start, len(samples) - span.end) / rate
     kept = round(speech.kept_silence * rate)
-    trimmed = samples[max(0, start - kept) : end + kept] if speech.trim_silence else samples
+    trimmed = samples[max(0, span.start - kept) : span.end + kept] if speech.trim_silence else samples
     if rate != speech.sampling_rate:
         trimmed = librosa.resample(trimmed, orig_sr=rate, target_sr=speech.sampling_rate)
     if len(trimmed) < speech.hop_length:
@@ -116,6 +124,8 @@ def analyse(path: Path, speech: Speech) -> tuple[NDArray[np.float32], AudioFacts
         sample_rate=rate,
         channels=channels,
         edge_silence=round(edge, 3),
+        longest_pause=round(span.longest_pause, 3),
+        offset=round(float(samples.mean(dtype=np.float64)), 6),
         peak=float(np.abs(samples).max()),
         clipped=float((np.abs(samples) >= CLIPPED).mean()),
     )

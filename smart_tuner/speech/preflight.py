@@ -16,6 +16,8 @@ from smart_tuner.speech.corpus import SHORTEST_FRAMES, Corpus, Utterance
 
 LONGEST_SECONDS = 12.0
 """Clips over this length make batches that need much memory."""
+LARGEST_OFFSET = 0.01
+"""Mean of a clip's samples, full scale 1; a real recording in order stays below a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,12 @@ def _audio(utterances: list[Utterance], facts: dict[Path, AudioFacts], settings:
     clipped = [
         utterance.name for utterance, recording in zip(utterances, found, strict=True) if recording.clipped > 1e-3
     ]
+    shifted = [
+        utterance.name
+        for utterance, recording in zip(utterances, found, strict=True)
+        if abs(recording.offset) > LARGEST_OFFSET
+    ]
+    most = max(found, key=lambda recording: abs(recording.offset)).offset
     return [
         CorpusNote("watch" if below or len(rates) > 1 else "good", "sample rates", listed + note),
         CorpusNote(
@@ -99,6 +107,14 @@ def _audio(utterances: list[Utterance], facts: dict[Path, AudioFacts], settings:
             "watch" if clipped else "good",
             "clipping",
             f"{len(clipped)} clipped clips" + (f": {_some(clipped)}" if clipped else ""),
+        ),
+        CorpusNote(
+            "watch" if shifted else "good",
+            "offset",
+            f"the samples of {len(shifted)} clips lie beside zero, by up to {most:+.3f} of full scale: {_some(shifted)}"
+            "; take the constant part out (a high-pass filter at 20 Hz)"
+            if shifted
+            else f"samples lie around zero (farthest {most:+.4f} of full scale)",
         ),
     ]
 

@@ -99,6 +99,8 @@ def test_facts_are_what_the_file_holds(tmp_path: Path) -> None:
     assert facts.frames == mel.shape[1] == RATE // 256
     assert facts.peak == pytest.approx(1.0, abs=1e-4)
     assert facts.clipped == pytest.approx(11 / RATE)
+    assert facts.offset == pytest.approx(samples.mean(), abs=5e-5)
+    assert facts.longest_pause < 0.1
 
 
 @pytest.mark.parametrize("rate", [16000, 44100])
@@ -152,11 +154,23 @@ def test_edge_silence_is_trimmed_down_to_what_is_kept(tmp_path: Path) -> None:
     assert facts.edge_silence == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.parametrize("offset", [0.0, 0.1, -0.2])
+def test_silence_under_an_offset_is_trimmed(tmp_path: Path, offset: float) -> None:
+    samples = np.concatenate([np.zeros(3 * RATE, dtype=np.float32), voices.speech(1.0, RATE)])
+    path = voices.write(tmp_path / "a.wav", samples + np.float32(offset), RATE)
+    mel, facts = audio.analyse(path, Speech())
+    uncut, same = audio.analyse(path, NO_TRIM)
+    assert facts.edge_silence == same.edge_silence == pytest.approx(3.0, abs=0.06)
+    assert (mel.shape[1] * 256 / RATE, uncut.shape[1]) == (pytest.approx(1.075, abs=0.05), 4 * RATE // 256)
+    assert facts.offset == pytest.approx(offset + samples.mean(), abs=1e-4)
+
+
 def test_the_longer_edge_silence_counts_and_the_middle_is_left_alone(tmp_path: Path) -> None:
     word, pause = voices.speech(0.4, RATE), np.zeros(RATE, dtype=np.float32)
     path = voices.write(tmp_path / "a.wav", np.concatenate([word, pause, word, pause[: RATE // 2]]), RATE)
     mel, facts = audio.analyse(path, Speech())
     assert facts.edge_silence == pytest.approx(0.5, abs=0.1)
+    assert facts.longest_pause == pytest.approx(1.0, abs=0.1)
     assert mel.shape[1] > 1.8 * RATE // 256
 
 
@@ -217,7 +231,7 @@ def test_whole_numbers_in_a_file_of_fractions_are_refused(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("samples", [1, 100, 255])
 def test_a_clip_shorter_than_a_frame_says_so(tmp_path: Path, samples: int) -> None:
-    path = voices.write(tmp_path / "a.wav", np.full(samples, 0.3, dtype=np.float32), RATE)
+    path = voices.write(tmp_path / "a.wav", voices.speech(0.5, RATE)[3000 : 3000 + samples], RATE)
     assert "short" in rejection(path)
 
 

@@ -1,5 +1,6 @@
 """The preflight finds what would spoil a training, and says how bad it is."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def test_a_clean_corpus_is_good_but_small(tmp_path: Path) -> None:
     assert levels.pop("size") == "watch", "a quarter of an hour is little"
     assert set(levels.values()) == {"good"}
     assert list(levels) == [
-        "validation", "files", "texts", "sample rates", "edge silence", "clipping", "duration", "pace", "duplicates",
+        "validation", "files", "texts", "sample rates", "edge silence", "clipping", "offset", "duration",
+        "pace", "duplicates",
     ]  # fmt: skip
 
 
@@ -46,6 +48,33 @@ def test_the_size_is_told_in_utterances_hours_and_language(tmp_path: Path) -> No
     level, text = finding("size", voices.write_voice(tmp_path / "voice", 12, seconds=2.0))
     assert level == "watch"
     assert "12 utterances, 0.01 h, language en; little to learn from" in text
+
+
+@pytest.mark.parametrize("offset", [0.02, 0.1, -0.3])
+def test_recordings_that_lie_beside_zero_are_named(tmp_path: Path, offset: float) -> None:
+    voice = voices.write_voice(tmp_path / "voice", 12)
+    for number in (3, 7):
+        voices.write(clip(voice, number), voices.speech(0.6, 22050) + np.float32(offset), 22050)
+    level, text = finding("offset", voice)
+    assert level == "watch"
+    told = re.fullmatch(
+        r"the samples of 2 clips lie beside zero, by up to (\S+) of full scale: (.+); take the .*", text
+    )
+    assert told is not None
+    assert float(told[1]) == pytest.approx(offset, abs=0.002)
+    assert told[2] == "clip-003, clip-007"
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.1])
+def test_silence_under_an_offset_counts_as_edge_silence(tmp_path: Path, offset: float) -> None:
+    voice, quiet = voices.write_voice(tmp_path / "voice", 12), np.zeros(3 * 22050, dtype=np.float32)
+    for number in range(12):
+        samples = np.concatenate([quiet, voices.speech(0.6, 22050, seed=number)]) + np.float32(offset)
+        voices.write(clip(voice, number), samples, 22050)
+    text = "over 150 ms at an end of 100% of the clips"
+    assert finding("edge silence", voice) == ("good", f"{text} (trimmed)")
+    level, told = finding("edge silence", voice, assignments=("speech.trim_silence=false",))
+    assert (level, told.split(" (")[0]) == ("watch", text)
 
 
 @pytest.mark.slow
