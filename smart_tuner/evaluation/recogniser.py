@@ -31,7 +31,7 @@ TRIMMING = ("trim_silence", "trim_db", "kept_silence")
 STRESS_MARKS = "+ˈˌ"
 APOSTROPHES = "'’"
 BATCH = 8
-REMEDY = "; the next start trains it again"
+REMEDY = "; the next training makes it again"
 
 
 class Alphabet:

@@ -132,8 +132,9 @@ class Voice:
             raise SettingsError(f"--reference: there is no file {path}.")
         try:
             mel_MF, _ = audio.analyse(path, self.settings.speech)
-        except AudioFileError as problem:
-            raise SettingsError(f"--reference: {path} cannot be used: {problem}.") from problem
+        except (AudioFileError, OSError) as problem:
+            why = problem.strerror if isinstance(problem, OSError) else problem
+            raise SettingsError(f"--reference: {path} cannot be used: {why}.") from problem
         mels_1MF = torch.from_numpy(mel_MF)[None].to(self.device)
         return self.model.style_of(mels_1MF, torch.tensor([mel_MF.shape[1]], device=self.device))
 

@@ -166,7 +166,7 @@ def test_a_file_that_is_not_as_it_was_written_is_trained_again(tmp_path: Path) -
     whole = file.read_bytes()
     for damage, make in DAMAGES.items():
         file.write_bytes(make(whole))
-        with pytest.raises(CheckpointError, match="the next start trains it again"):
+        with pytest.raises(CheckpointError, match="the next training makes it again"):
             Recogniser.load(file)
         assert prepare_recogniser(examples, wanted(), tmp_path / "kept", nothing) == file
         assert Recogniser.load(file).cer_recorded > 0, damage
@@ -226,7 +226,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "broken.pt"
     file.write_bytes(b"no recogniser")
     with pytest.raises(
-        CheckpointError, match=r"recogniser .*broken\.pt cannot be read .*the next start trains it again"
+        CheckpointError, match=r"recogniser .*broken\.pt cannot be read .*the next training makes it again"
     ):
         Recogniser.load(file)
 
