@@ -175,9 +175,11 @@ def _chunks(content: bytes, layout: Layout) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _require_last_page(content: bytes) -> None:
-    """Raise AudioFileError unless an Ogg file ends with a page that is marked as the last one."""
+    """Raise AudioFileError unless an Ogg file is one stream that ends with a page that is marked as the last one."""
     at = flags = 0
     while content.startswith(b"OggS", at):
+        if flags & 4 and at + 5 < len(content) and content[at + 5] & 2:
+            raise AudioFileError("holds several streams of Ogg behind each other, and only the first would be read")
         lengths = content[at + 27 : at + 27 + content[at + 26]] if at + 26 < len(content) else b""
         flags, at = content[at + 5] if at + 5 < len(content) else 0, at + 27 + len(lengths) + sum(lengths)
     if at >= len(content) and (at > len(content) or not flags & 4):

@@ -160,6 +160,11 @@ def test_an_ogg_file_cut_between_two_pages_is_refused(tmp_path: Path) -> None:
         read(tmp_path, content[: content.rindex(b"OggS")])
 
 
+def test_streams_of_ogg_behind_each_other_are_not_read_as_one(tmp_path: Path) -> None:
+    with pytest.raises(AudioFileError, match="several streams of Ogg"):
+        read(tmp_path, encode("OGG", "VORBIS") + encode("OGG", "VORBIS"))
+
+
 def test_an_mp3_file_cut_between_two_frames_shows_by_the_count_in_its_first(tmp_path: Path) -> None:
     content = encode("MP3", "MPEG_LAYER_III")
     assert b"Info" in content[:200] or b"Xing" in content[:200]
