@@ -189,6 +189,8 @@ class Trainer:
         try:
             self._take_over(snapshot)
         except (KeyError, TypeError, ValueError, RuntimeError) as problem:
+            if isinstance(problem, RuntimeError) and optimisation.is_out_of_memory(problem):
+                raise
             told = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
             raise CheckpointError(
                 f"The checkpoint {self.folder.last} does not fit this training ({told}); remove it to begin again."

@@ -120,6 +120,18 @@ def test_a_checkpoint_that_lacks_something_is_refused_in_a_sentence(tmp_path: Pa
         trainer.restore()
 
 
+def test_a_full_gpu_is_no_fault_of_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = small.trainer(tmp_path)
+    trainer.save()
+
+    def fill(_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainer.optimizer, "load_state_dict", fill)
+    with pytest.raises(torch.OutOfMemoryError):
+        trainer.restore()
+
+
 def test_a_checkpoint_with_another_symbol_table_is_refused(tmp_path: Path) -> None:
     first = small.trainer(tmp_path)
     first.save()
