@@ -12,6 +12,12 @@ In the best checkpoint state_dict is what was validated: the running mean, if th
 
 import io
 import os
+import pickle
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +25,7 @@ import torch
 from torch import Tensor
 
 from smart_tuner.errors import CheckpointError
+from smart_tuner.sealed import DamagedError
 
 FORMAT = 3
 
@@ -58,13 +65,57 @@ def write_checkpoint(path: Path, snapshot: Snapshot) -> None:
         raise CheckpointError(f"The checkpoint {path} could not be written: {problem.strerror}{kept}.") from problem
 
 
-def read_tensors(path: Path, remedy: str = "") -> Any:
-    """What a file of torch's holds, on the CPU. Raises CheckpointError, with a remedy, for a file that is none."""
+def read_tensors(path: Path, remedy: str = "", kind: str = "checkpoint") -> Any:
+    """What a file of torch's holds, on the CPU. Raises CheckpointError, with a remedy, for one damaged or none."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        _require_checksums(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a pickle's protocol; whether it can be read is told by an error
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch and pickle raise a dozen kinds for a broken file
-        why = problem.strerror if isinstance(problem, OSError) else type(problem).__name__
-        raise CheckpointError(f"The checkpoint {path} cannot be read ({why}){remedy}.") from problem
+        why = _explain(problem, path)
+        raise CheckpointError(f"The {kind} {path} cannot be read ({why}){remedy}.") from problem
+
+
+def _require_checksums(path: Path) -> None:
+    """Raise DamagedError for an archive of torch's in which a file has changed; torch reads it without a look."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            changed = archive.testzip()
+        if changed is not None:
+            raise DamagedError("its checksum is another")
+
+
+def _explain(problem: Exception, path: Path) -> str:
+    """Why a file could not be read, in few words; torch's own are many, and advise to read it all the same."""
+    if isinstance(problem, OSError):
+        return str(problem.strerror)
+    if isinstance(problem, DamagedError):
+        return str(problem)
+    if isinstance(problem, pickle.UnpicklingError):
+        told = re.search(r"GLOBAL ([\w.]+)", str(problem))
+        refused = told[1] if told else next(pickled_names(path), "")
+        if refused:
+            return (
+                f"it holds {refused}, and nothing but tensors and plain values is read, for other classes may run "
+                "code; save it again with its state_dict alone"
+            )
+    return f"no file of torch's, or damaged: {type(problem).__name__}"
+
+
+def pickled_names(path: Path) -> Iterator[str]:
+    """The classes and functions that a bare pickle names, without running anything in it."""
+    texts: list[str] = []
+    try:
+        for operation, argument, _ in pickletools.genops(path.read_bytes()):
+            if operation.name == "GLOBAL":
+                yield str(argument).replace(" ", ".")
+            elif operation.name == "STACK_GLOBAL" and len(texts) > 1:
+                yield ".".join(texts[-2:])
+            elif isinstance(argument, str):
+                texts.append(argument)
+    except ValueError:
+        return  # no pickle, or one that is cut short
 
 
 def read_checkpoint(path: Path) -> Snapshot:

@@ -2,9 +2,12 @@
 
 import pickle
 import resource
+from argparse import Namespace
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -76,6 +79,43 @@ def test_a_checkpoint_with_code_in_it_does_not_run(tmp_path: Path, name: str) ->
         checkpoint.read_checkpoint(tmp_path / name)
     assert "\x1b" not in str(refused.value)  # torch's own words come in bold
     assert "can still be loaded" not in str(refused.value)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("by", [bytes(64), b"\xa5"], ids=["zeros", "a byte"])
+def test_a_changed_checkpoint_cannot_be_read(tmp_path: Path, share: float, by: bytes) -> None:
+    """Torch's own reader takes changed weights without a look."""
+    path = tmp_path / "last.pt"
+    checkpoint.write_checkpoint(path, {"weights": torch.full((5000,), 1.1), "symbols": ["a"] * 900})
+    content = path.read_bytes()
+    at = int(share * len(content))
+    path.write_bytes(content[:at] + by + content[at + len(by) :])
+    with pytest.raises(CheckpointError, match=rf"{path} cannot be read \(.+\); remove it to begin again"):
+        checkpoint.read_checkpoint(path)
+
+
+OBJECTS = {
+    "argparse.Namespace": Namespace(rate=1),
+    "pathlib": Path("a"),
+    "collections.defaultdict": defaultdict(int),
+    "torch.nn.modules.linear.Linear": torch.nn.Linear(1, 1),
+    "numpy": np.float64(1),
+    "builtins.exec": Attack(),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+@pytest.mark.parametrize("protocol", [None, 2, 4])
+def test_the_class_that_was_refused_is_named(tmp_path: Path, name: str, protocol: int | None) -> None:
+    """In a file of torch's, and in bare pickles of an old and a new protocol."""
+    path, content = tmp_path / "other.pt", {"state_dict": {}, "config": OBJECTS[name]}
+    if protocol is None:
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content, protocol))
+    named = name.removeprefix("builtins.") if protocol != 4 else name
+    with pytest.raises(CheckpointError, match=rf"\(it holds (__builtin__\.)?{named}[\w.]*, and nothing but tensors"):
+        checkpoint.read_tensors(path)
 
 
 @pytest.mark.parametrize("content", [b"id|text\n", b"\x80\x02", b"PK\x03\x04 not a zip", "тише".encode()])

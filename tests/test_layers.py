@@ -19,7 +19,7 @@ FILES = [
     *sorted((ROOT / "model").glob("*.py")),
 ]
 LAYERS = [
-    {"errors", "model", "figures", "paths"},
+    {"errors", "model", "figures", "paths", "sealed"},
     {"progress", "settings", "checkpoint"},
     {"trial", "speech", "space", "health", "tracking"},
     {"evaluation", "analysis"},

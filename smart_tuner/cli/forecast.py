@@ -13,6 +13,7 @@ from smart_tuner.paths import TrialFolder
 from smart_tuner.settings.settings import Settings
 from smart_tuner.space.space import Space
 from smart_tuner.speech.batches import Example, TrainingData, plan_epoch
+from smart_tuner.speech.mel_file import write_mel
 from smart_tuner.training.trainer import Trainer
 
 ITERATIONS = 3
@@ -151,6 +152,6 @@ def _median_seconds(
 
 
 def _example(path: Path, frames: int, tokens: int, mels: int, n_symbols: int, random: np.random.Generator) -> Example:
-    np.save(path, random.normal(-5.0, 2.0, (mels, frames)).astype(np.float32))
+    write_mel(path, random.normal(-5.0, 2.0, (mels, frames)).astype(np.float32))
     drawn = random.integers(1, n_symbols, tokens)
     return Example(name=path.stem, tokens=drawn, frames=frames, mel=path)

@@ -19,7 +19,7 @@ from model.tacotron2 import Tacotron2
 from smart_tuner.evaluation.frozen import frozen
 from smart_tuner.evaluation.recogniser import Recogniser, may_rest
 from smart_tuner.settings.settings import Settings
-from smart_tuner.speech.batches import Example, load_batches, validation_batches
+from smart_tuner.speech.batches import Example, load_batches, load_mel, validation_batches
 
 SEEDS = (1, 2, 3)
 """Of the prenet's dropout, which lets a voice read the same text in other ways."""
@@ -85,7 +85,7 @@ class FreeRunning:
             metrics["mcd"] = sum(distortions) / len(distortions)
         if self.recogniser:
             texts = [reading.example.tokens for reading in readings]
-            recorded = [np.load(example.mel) for example in self.examples]
+            recorded = [load_mel(example) for example in self.examples]
             metrics["cer"] = self.recogniser.error_rate(spoken, texts)
             metrics["cer_recorded"] = self.recogniser.error_rate(
                 recorded, [example.tokens for example in self.examples]

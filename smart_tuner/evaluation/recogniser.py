@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from model.ctc import BLANK, STRIDE, CtcRecogniser, best_path
 from model.lengths import decoder_steps
+from smart_tuner.checkpoint import read_tensors
 from smart_tuner.errors import CheckpointError
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.batches import collate
@@ -30,6 +31,7 @@ TRIMMING = ("trim_silence", "trim_db", "kept_silence")
 STRESS_MARKS = "+ˈˌ"
 APOSTROPHES = "'’"
 BATCH = 8
+REMEDY = "; the next training makes it again"
 
 
 class Alphabet:
@@ -74,16 +76,14 @@ class Recogniser:
     def load(cls, file: Path) -> "Recogniser":
         """From the file that prepare made. Raises CheckpointError for a file that is none."""
         try:
-            kept = torch.load(file, map_location="cpu", weights_only=True)
+            kept = read_tensors(file, REMEDY, kind="recogniser")
             alphabet = Alphabet(kept["symbols"])
             with torch.device("meta"):  # drawing weights would move the random state
                 network = CtcRecogniser(kept["mels"], len(alphabet.labels) + 1)
             network.load_state_dict(kept["state_dict"], assign=True)
-        except Exception as problem:  # torch and pickle raise a dozen kinds for a broken file
-            raise CheckpointError(
-                f"The recogniser {file} cannot be read ({type(problem).__name__}); remove it, it is trained again."
-            ) from problem
-        return cls(network, alphabet, kept["cer_recorded"])
+            return cls(network, alphabet, kept["cer_recorded"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as problem:
+            raise CheckpointError(f"The recogniser {file} is none of this version's{REMEDY}.") from problem
 
     def transcribe(self, mels: Sequence[NDArray[np.float32]]) -> list[str]:
         """What log-mel spectrograms (M, F) say; nothing for one without frames."""

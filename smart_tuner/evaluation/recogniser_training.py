@@ -18,11 +18,11 @@ from torch.nn import functional as F
 
 from model.ctc import BLANK, STRIDE, CtcRecogniser
 from model.lengths import decoder_steps, length_mask
-from smart_tuner.errors import CorpusError, DataError, StorageError
+from smart_tuner.errors import CheckpointError, CorpusError, DataError, StorageError
 from smart_tuner.evaluation.recogniser import BATCH, Alphabet, Recogniser, levenshtein, recogniser_file
 from smart_tuner.progress import Report
 from smart_tuner.settings.settings import Settings
-from smart_tuner.speech.batches import Batch, Example, load_batches, plan_epoch
+from smart_tuner.speech.batches import Batch, Example, load_batches, load_mel, plan_epoch
 from smart_tuner.speech.examples import Examples
 
 SEED = 20060625
@@ -52,15 +52,24 @@ def prepare_recogniser(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock")):
-            if not file.exists():
+            if not is_readable(file):
                 training = RecogniserTraining(examples.train, Alphabet(symbols), settings.speech.n_mel_channels, device)
                 found = training.run(settings.tracking.recogniser_minutes * 60, report)
-                recorded = [np.load(example.mel) for example in examples.validation]
+                recorded = [load_mel(example) for example in examples.validation]
                 error = found.error_rate(recorded, [example.tokens for example in examples.validation])
                 _write(file, found, error, symbols)
     except OSError as problem:
         raise StorageError(f"The recogniser {file} cannot be written: {problem.strerror or problem}.") from problem
     return file
+
+
+def is_readable(file: Path) -> bool:
+    """Whether a recogniser is there as it was written; one that is not is trained again."""
+    try:
+        Recogniser.load(file)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _write(file: Path, recogniser: Recogniser, error: float, symbols: Sequence[str]) -> None:
@@ -135,13 +144,13 @@ class RecogniserTraining:
             yield from load_batches(self.train, plan_epoch(frames, self.batch, SEED, epoch), self.device)
 
     def _held_out_error(self, recogniser: Recogniser) -> float:
-        heard = recogniser.hear([np.load(example.mel) for example in self.held_out])
+        heard = recogniser.hear([load_mel(example) for example in self.held_out])
         edits = sum(levenshtein(read, example.tokens) for read, example in zip(heard, self.held_out, strict=True))
         return edits / sum(len(example.tokens) for example in self.held_out)
 
     def _scale(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each mel bin (M,), of some recordings."""
-        frames_MF = np.concatenate([np.load(example.mel) for example in self.train[:SCALED]], axis=1)
+        frames_MF = np.concatenate([load_mel(example) for example in self.train[:SCALED]], axis=1)
         deviation_M = frames_MF.std(axis=1).clip(min=1e-3)  # a bin may be the same in all frames
         return torch.from_numpy(frames_MF.mean(axis=1)), torch.from_numpy(deviation_M)
 

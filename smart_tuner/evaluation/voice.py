@@ -18,6 +18,7 @@ from smart_tuner.evaluation.frozen import frozen
 from smart_tuner.evaluation.recogniser import may_rest
 from smart_tuner.settings.settings import Settings, from_dict
 from smart_tuner.speech import audio
+from smart_tuner.speech.containers import AudioFileError
 from smart_tuner.speech.front_end import FrontEnd
 from smart_tuner.speech.symbols import END, SymbolTable
 
@@ -131,8 +132,9 @@ class Voice:
             raise SettingsError(f"--reference: there is no file {path}.")
         try:
             mel_MF, _ = audio.analyse(path, self.settings.speech)
-        except audio.AudioFileError as problem:
-            raise SettingsError(f"--reference: {path} cannot be used: {problem}.") from problem
+        except (AudioFileError, OSError) as problem:
+            why = problem.strerror if isinstance(problem, OSError) else problem
+            raise SettingsError(f"--reference: {path} cannot be used: {why}.") from problem
         mels_1MF = torch.from_numpy(mel_MF)[None].to(self.device)
         return self.model.style_of(mels_1MF, torch.tensor([mel_MF.shape[1]], device=self.device))
 

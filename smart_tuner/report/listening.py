@@ -15,6 +15,7 @@ from smart_tuner.report.finalists import Finalists
 from smart_tuner.report.view import Clip, Sentence
 from smart_tuner.speech import audio
 from smart_tuner.speech.audio import Samples
+from smart_tuner.speech.containers import AudioFileError
 
 TakeKind = Literal["free-running", "teacher-forced", "target"]
 NAME = re.compile(r"(\d+)-(free-running|teacher-forced|target)-(.+)\.wav")
@@ -102,7 +103,7 @@ def read_take(take: Take, archive: Archive) -> Sound | None:
         return None
     try:
         samples, rate, _ = audio.read_audio(file)
-    except audio.AudioFileError:
+    except AudioFileError:
         return None
     return Sound(take=take, samples=samples, rate=rate) if measure_loudness(samples, rate) else None
 

@@ -16,20 +16,23 @@ import soundfile
 from numpy.typing import NDArray
 
 from smart_tuner.settings.speech import Speech
+from smart_tuner.speech.containers import AudioFileError, complete
+from smart_tuner.speech.silence import find_speech
 
-MEL_VERSION = 1
+MEL_VERSION = 2
 """Raise it when the same settings come to give other mels or facts: caches made before are then left alone."""
 FLOOR = 1e-5
 CLIPPED = 0.999
 """Amplitude from which a sample counts as clipped."""
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+BLOCK, UNKNOWN = 2**20, 2**63 - 1
+"""Samples read at a time; what libsndfile says of a file that does not know its length."""
+LOUDEST = 100.0
+"""No recording is so far above full scale; whole numbers in a file of fractions are."""
+LOWEST_RATE, HIGHEST_RATE = 4_000, 768_000
 WAV_EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 
 Samples = NDArray[np.float32]
-
-
-class AudioFileError(Exception):
-    """A file that holds no usable audio; the text says what is wrong with it, without its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,59 +48,70 @@ class AudioFacts:
     channels: int
     edge_silence: float
     """The longer of the silences at the two ends, seconds."""
+    longest_pause: float
+    """The longest silence between the two, seconds."""
+    offset: float
+    """Mean of the samples, full scale 1: what a recording is shifted by."""
     peak: float
     clipped: float
     """Share of samples at full scale."""
 
 
+class _Stream(soundfile.SoundFile):  # type: ignore[misc]
+    """Read from its start to its end: a FLAC file from a pipe does not know its length, so cannot be sought in."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 def read_audio(path: Path) -> tuple[Samples, int, int]:
-    """Mono samples in -1..1, sample rate and number of channels. Raises AudioFileError."""
-    if path.stat().st_size == 0:
+    """Mono samples in -1..1, sample rate and number of channels. Raises AudioFileError, OSError."""
+    content = path.read_bytes()
+    if not content:
         raise AudioFileError("empty file")
+    whole = complete(content)
     try:
-        with soundfile.SoundFile(path) as file:
-            samples = file.read(file.frames, dtype="float32", always_2d=True)
-            rate, promised = file.samplerate, max(file.frames, _promised_frames(path))
+        file = _Stream(path if whole is content else io.BytesIO(whole))
     except soundfile.LibsndfileError as problem:
-        raise AudioFileError(f"not audio ({problem.error_string.rstrip('.')})") from problem
-    except (TypeError, ValueError) as problem:  # bare samples, or a coding without lengths
-        raise AudioFileError(f"not audio ({str(problem).rstrip('.')})") from problem
-    if len(samples) < promised:
-        raise AudioFileError(f"truncated: {len(samples)} of {promised} samples")
+        raise AudioFileError(f"not audio ({_reason(problem)})") from problem
+    except TypeError as problem:  # bare samples
+        raise AudioFileError(f"not audio ({problem})") from problem
+    blocks, rate, channels = [], file.samplerate, file.channels
+    try:
+        with file:
+            while len(block := file.read(BLOCK // channels, dtype="float32", always_2d=True)):
+                blocks.append(block)
+    except soundfile.LibsndfileError as problem:
+        raise AudioFileError(f"truncated or damaged ({_reason(problem)})") from problem
+    samples = np.concatenate(blocks) if blocks else np.zeros((0, channels), dtype=np.float32)
+    if len(samples) < file.frames < UNKNOWN and file.format != "MP3":  # whose number is an estimate
+        raise AudioFileError(f"truncated: {len(samples):,} of {file.frames:,} samples")
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise AudioFileError(f"its header says {rate} Hz; recordings have {LOWEST_RATE:,} to {HIGHEST_RATE:,} Hz")
     if not np.isfinite(samples).all():
         raise AudioFileError("holds samples that are not numbers")
-    return samples.mean(axis=1), rate, samples.shape[1]
+    if len(samples) and (loudest := float(np.abs(samples).max())) > LOUDEST:
+        raise AudioFileError(f"its samples reach {loudest:,.0f}, and full scale is 1")
+    return samples.mean(axis=1), rate, channels
 
 
-def _promised_frames(path: Path) -> int:
-    """Samples that a RIFF header promises (libsndfile silently gives what is there); 0 for other formats."""
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return 0
-        block_align = 1
-        while len(chunk := file.read(8)) == 8:
-            size = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"fmt ":
-                block_align = max(1, int.from_bytes(file.read(size)[12:14], "little"))
-            elif chunk[:4] == b"data":
-                streamed = size in (0, 0xFFFFFFFF)  # written by a program that did not know the length
-                return 0 if streamed else size // block_align
-            else:
-                file.seek(size + size % 2, 1)
-    return 0
+def _reason(problem: soundfile.LibsndfileError) -> str:
+    return str(problem.error_string).removeprefix("Error : ").rstrip(".")
 
 
 def analyse(path: Path, speech: Speech) -> tuple[NDArray[np.float32], AudioFacts]:
     """Log-mel spectrogram (M, F) of a file, trimmed and resampled, and what was found. Raises AudioFileError."""
     samples, rate, channels = read_audio(path)
-    if not len(samples) or not np.abs(samples).max():
-        raise AudioFileError("holds only silence" if len(samples) else "holds no samples")
-    width, hop = max(4, rate // 50), max(1, rate // 200)  # 20 ms and 5 ms at any rate
-    _, (start, end) = librosa.effects.trim(samples, top_db=speech.trim_db, frame_length=width, hop_length=hop)
-    edge = max(start, len(samples) - end) / rate
+    if not len(samples):
+        raise AudioFileError("holds no samples")
+    if len(samples) * speech.sampling_rate < speech.hop_length * rate:
+        raise AudioFileError("shorter than a mel frame")
+    span = find_speech(samples, rate, speech.trim_db)
+    if span is None:
+        raise AudioFileError("holds only silence")
+    edge = max(span.start, len(samples) - span.end) / rate
     kept = round(speech.kept_silence * rate)
-    trimmed = samples[max(0, start - kept) : end + kept] if speech.trim_silence else samples
+    trimmed = samples[max(0, span.start - kept) : span.end + kept] if speech.trim_silence else samples
     if rate != speech.sampling_rate:
         trimmed = librosa.resample(trimmed, orig_sr=rate, target_sr=speech.sampling_rate)
     if len(trimmed) < speech.hop_length:
@@ -110,6 +124,8 @@ def analyse(path: Path, speech: Speech) -> tuple[NDArray[np.float32], AudioFacts
         sample_rate=rate,
         channels=channels,
         edge_silence=round(edge, 3),
+        longest_pause=round(span.longest_pause, 3),
+        offset=round(float(samples.mean(dtype=np.float64)), 6),
         peak=float(np.abs(samples).max()),
         clipped=float((np.abs(samples) >= CLIPPED).mean()),
     )
@@ -169,13 +185,23 @@ def write_wav(path: Path, samples: NDArray[np.float32] | NDArray[np.int16], rate
 
 
 def header_seconds(path: Path) -> float:
-    """Length by the file's header alone. Raises AudioFileError for a file that is not there or has none."""
+    """Length by the file's header, or by its sound where that says none. Raises AudioFileError."""
     if not path.is_file():
         raise AudioFileError("missing")
+    info = _info(path)
+    if info is None or not info.frames or info.format == "MP3":  # perhaps from a pipe
+        info = _info(io.BytesIO(complete(path.read_bytes())))
+    if info is None or not 0 < info.frames < UNKNOWN:
+        samples, rate, _ = read_audio(path)
+        return len(samples) / rate
+    return float(info.duration)
+
+
+def _info(file: Path | io.BytesIO) -> "soundfile._SoundFileInfo | None":
     try:
-        return float(soundfile.info(path).duration)
-    except soundfile.LibsndfileError as problem:
-        raise AudioFileError(f"not audio ({problem.error_string.rstrip('.')})") from problem
+        return soundfile.info(file)
+    except soundfile.LibsndfileError:
+        return None
 
 
 def encode_audio(samples: Samples, rate: int) -> tuple[str, bytes]:

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from smart_tuner.errors import DataError
+from smart_tuner.sealed import DamagedError
+from smart_tuner.speech.mel_file import read_mel
 
 STRESS_MARK = "+"
 """Stands before a stressed vowel in Russian letters."""
@@ -31,7 +34,7 @@ class Example:
     tokens: NDArray[np.int64]
     frames: int
     mel: Path
-    """A .npy file of the log-mel spectrogram (M, F)."""
+    """File of the log-mel spectrogram (M, F)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,22 +121,39 @@ class StressMasking:
         return kept
 
 
-class _Examples(Dataset[tuple[NDArray[np.int64], NDArray[np.float32]]]):
+def load_mel(example: Example) -> NDArray[np.float32]:
+    """The log-mel spectrogram (M, F) of an utterance. Raises DataError."""
+    try:
+        return read_mel(example.mel)
+    except (OSError, DamagedError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else problem
+        raise DataError(
+            f"The mel of {example.name}, {example.mel}, cannot be read ({why}); the next start makes it again."
+        ) from problem
+
+
+Item = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Symbol ids (N,) and log-mel (M, F)."""
+
+
+class _Examples(Dataset[Item | DataError]):
     def __init__(self, examples: Sequence[Example], masking: StressMasking | None) -> None:
         self.examples, self.masking = examples, masking
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def __getitem__(self, index: int) -> Item | DataError:
         example = self.examples[index]
         tokens = self.masking.masked(example.tokens, example.name) if self.masking else example.tokens
         try:
-            return tokens, np.load(example.mel)
-        except (OSError, ValueError, EOFError) as problem:  # cut short, empty, or no array
-            raise DataError(
-                f"The mel of {example.name}, {example.mel}, cannot be read ({problem}); remove it, it is made again."
-            ) from problem
+            return tokens, load_mel(example)
+        except DataError as problem:  # handed over: raised in a worker process it would come with that one's traceback
+            return problem
 
 
-def collate(items: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]]) -> Batch:
+def _collate_or_hand_over(items: Sequence[Item | DataError]) -> Batch | DataError:
+    return next((item for item in items if isinstance(item, DataError)), None) or collate(cast("list[Item]", items))
+
+
+def collate(items: Sequence[Item]) -> Batch:
     """A batch from (symbol ids (N,), log-mel (M, F)) pairs."""
     tokens_B = [len(tokens) for tokens, _ in items]
     frames_B = [mel.shape[1] for _, mel in items]
@@ -172,19 +192,22 @@ def load_batches(
     batches: list[list[int]],
     device: torch.device,
     masking: StressMasking | None = None,
+    workers: int | None = None,
 ) -> Iterator[Batch]:
-    """Batches on the device, read ahead by worker processes when the device is a GPU."""
+    """Batches on the device, read ahead by worker processes: two when the device is a GPU. Raises DataError."""
     gpu = device.type == "cuda"
     loader = DataLoader(
         _Examples(examples, masking),
         batch_sampler=batches,
-        collate_fn=collate,
-        num_workers=2 if gpu else 0,
+        collate_fn=_collate_or_hand_over,
+        num_workers=(2 if gpu else 0) if workers is None else workers,
         pin_memory=gpu,
         worker_init_fn=_leave_signals_to_parent,
         generator=torch.Generator(),  # or the loader would draw from the generator that dropout uses
     )
     for batch in loader:
+        if isinstance(batch, DataError):
+            raise batch
         yield batch.to(device)
 
 

@@ -16,13 +16,15 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock
 
 from smart_tuner.errors import StorageError
 from smart_tuner.progress import Report
+from smart_tuner.sealed import DamagedError, seal_line, unseal_line, whole_lines
 from smart_tuner.settings.speech import Speech
-from smart_tuner.speech.audio import MEL_VERSION, AudioFacts, AudioFileError, analyse
+from smart_tuner.speech.audio import MEL_VERSION, AudioFacts, analyse
+from smart_tuner.speech.containers import AudioFileError
+from smart_tuner.speech.mel_file import SUFFIX, read_mel, write_mel
 
 AUDIO_FIELDS = [
     name for name in Speech.__dataclass_fields__ if name not in ("language", "front_end", "stress", "validation_share")
@@ -42,7 +44,7 @@ class MelCache:
         """Where the mel of an audio file is. Raises OSError for a file that is not there."""
         status = path.stat()
         key = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
-        return self.folder / f"{sha256(key.encode()).hexdigest()[:24]}.npy"
+        return self.folder / f"{sha256(key.encode()).hexdigest()[:24]}{SUFFIX}"
 
     def prepare(self, paths: list[Path], report: Report) -> tuple[dict[Path, AudioFacts], dict[Path, str]]:
         """Facts of every good file, whose mels are then in the cache, and what is wrong with every bad one."""
@@ -65,13 +67,11 @@ class MelCache:
 
     def _fill(self, targets: dict[Path, Path], bad: dict[Path, str], report: Report) -> dict[Path, AudioFacts]:
         index, total = self._read_index(), len(targets) + len(bad)
-        sizes = {entry.name: entry.stat().st_size for entry in os.scandir(self.folder)}
         facts: dict[Path, AudioFacts] = {}
         missing = []
         for path, mel in targets.items():
             known = index.get(mel.name)
-            # a power cut may leave a file that is named but not filled
-            if known and sizes.get(mel.name, 0) > known.frames * self.speech.n_mel_channels * 4:
+            if known and self._is_whole(mel, known):
                 facts[path] = known
             else:
                 missing.append((path, mel))
@@ -82,20 +82,27 @@ class MelCache:
             for (path, mel), found in zip(missing, _analyse_all(missing, self.speech), strict=True):
                 if isinstance(found, AudioFacts):
                     facts[path] = found
-                    log.write(json.dumps({"mel": mel.name, **asdict(found)}) + "\n")
+                    log.write(seal_line({"mel": mel.name, **asdict(found)}))
                 else:
                     bad[path] = found
                 report(len(facts) + len(bad), total)
         return facts
 
+    def _is_whole(self, mel: Path, facts: AudioFacts) -> bool:
+        """Whether a mel is there as it was written; a power cut leaves names without content, or zeros in it."""
+        try:
+            return read_mel(mel).shape == (self.speech.n_mel_channels, facts.frames)
+        except (FileNotFoundError, DamagedError):
+            return False
+
     def _read_index(self) -> dict[str, AudioFacts]:
         index = {}
         file = self.folder / "index.jsonl"
-        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        for line in whole_lines(file.read_bytes()) if file.exists() else []:
             try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the last line of a build that was killed; its file is analysed again
+                entry = unseal_line(line)
+            except DamagedError:
+                continue  # a kill, a power cut or a hand; its audio file is analysed again
             name = entry.pop("mel")
             index[name] = AudioFacts(**entry)
         return index
@@ -132,8 +139,5 @@ def _analyse_one(job: tuple[Path, Path], speech: Speech) -> AudioFacts | str:
         return str(problem)
     except OSError as problem:
         return f"unreadable ({problem.strerror})"
-    part = target.with_suffix(".part")
-    with part.open("wb") as file:
-        np.save(file, mel)
-    part.replace(target)
+    write_mel(target, mel)
     return facts

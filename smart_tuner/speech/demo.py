@@ -1,7 +1,9 @@
 """The demo corpus: sentences of our own, spoken by espeak-ng, as an ordinary LJSpeech folder, built once."""
 
 import ctypes
+import json
 import shutil
+import zlib
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -12,12 +14,15 @@ from numpy.typing import NDArray
 
 from smart_tuner.errors import CorpusError, StorageError
 from smart_tuner.progress import Report
+from smart_tuner.sealed import DamagedError, seal, unseal
 from smart_tuner.speech import espeak
 from smart_tuner.speech.audio import write_wav
 
 RATE = 1
 """espeak-ng's constant: the parameter that sets words a minute."""
 WORDS_A_MINUTE = 160
+CHECKSUMS = "checksums.json"
+"""Beside the corpus: the CRC-32 of each of its files."""
 
 
 def read_sentences(language: str) -> list[str]:
@@ -26,12 +31,15 @@ def read_sentences(language: str) -> list[str]:
 
 
 def build(root: Path, language: str, report: Report) -> Path:
-    """The folder of the demo corpus, made if it is not there. Raises CorpusError without espeakng-loader."""
+    """The folder of the demo corpus, made if it is not there as it was written.
+
+    Raises CorpusError without espeakng-loader.
+    """
     folder = root / f"demo-{language}"
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".demo-{language}.lock"):
-            if not folder.exists():
+            if not _is_whole(folder):
                 _require_espeak()
                 _speak_all(folder, language, report)
     except OSError as problem:
@@ -50,7 +58,23 @@ def _speak_all(folder: Path, language: str, report: Report) -> None:
         rows.append(f"{name}|{text}|{text}\n")
         report(number, len(texts))
     (part / "metadata.csv").write_text("".join(rows), encoding="utf-8")
+    (part / CHECKSUMS).write_bytes(seal(json.dumps(_checksums(part), indent=0).encode()))
+    shutil.rmtree(folder, ignore_errors=True)  # damaged
     part.replace(folder)
+
+
+def _checksums(folder: Path) -> dict[str, int]:
+    """The CRC-32 of each file of the corpus by its path in the folder."""
+    files = [*sorted(folder.glob("wavs/*.wav")), folder / "metadata.csv"]
+    return {file.relative_to(folder).as_posix(): zlib.crc32(file.read_bytes()) for file in files}
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        expected = json.loads(unseal((folder / CHECKSUMS).read_bytes()))
+        return bool(expected == _checksums(folder))
+    except (FileNotFoundError, DamagedError):
+        return False  # one from an earlier version, too
 
 
 def _require_espeak() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from smart_tuner.progress import Report
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech import preflight
-from smart_tuner.speech.batches import Example
+from smart_tuner.speech.batches import Example, load_mel
 from smart_tuner.speech.cache import MelCache
 from smart_tuner.speech.corpus import Corpus, Utterance, fixed_rank
 from smart_tuner.speech.notes import CorpusNote, require_fit
@@ -49,7 +49,7 @@ def prepare_examples(corpus: Corpus, settings: Settings, cache: MelCache, report
     chosen = sorted(corpus.validation, key=lambda utterance: fixed_rank(utterance.name))
     train = [example(utterance) for utterance in sorted(corpus.train, key=lambda utterance: utterance.name)]
     sample = sorted(train, key=lambda item: fixed_rank(item.name))[:500]
-    total = np.sum([np.load(item.mel).sum(axis=1, dtype=np.float64) for item in sample], axis=0)
+    total = np.sum([load_mel(item).sum(axis=1, dtype=np.float64) for item in sample], axis=0)
     sides = {"train": corpus.train, "validation": corpus.validation}
     described = sorted(
         f"{side}|{utterance.name}|{utterance.text}|{facts[utterance.audio].sha256}"

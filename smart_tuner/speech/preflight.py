@@ -16,6 +16,7 @@ from smart_tuner.settings.settings import Settings
 from smart_tuner.speech import audio, plausibility
 from smart_tuner.speech.audio import AudioFacts
 from smart_tuner.speech.cache import MelCache
+from smart_tuner.speech.containers import AudioFileError
 from smart_tuner.speech.corpus import Corpus, Utterance
 from smart_tuner.speech.notes import CorpusNote, Level, list_some
 from smart_tuner.speech.preconditions import judge_settings
@@ -31,12 +32,16 @@ MOST_VALIDATION = 0.2
 """Share of a corpus that may be held out."""
 STRESS_MARKS = str.maketrans("", "", "+ˈˌː")
 """Signs that take no time."""
+LONGEST_PAUSE, MOST_PAUSES = 2.0, 0.5
+"""Seconds of silence within a clip that no reader of sentences makes, and the share of such clips that is too much."""
 MANY = 0.2
 """Share of the clips from which a fault is the corpus's, and not some clips'."""
 SEVERAL = 24
 """Clips from which lengths alone can condemn a corpus."""
 UNRELATED = 0.1
 """Share of the spread of lengths below which texts and sounds have nothing to do with each other."""
+LARGEST_OFFSET = 0.01
+"""Mean of a clip's samples, full scale 1; a real recording in order stays below a tenth of it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ class Sound:
         for path in sound.seconds:
             try:
                 facts[path] = audio.analyse(path, settings.speech)[1]
-            except audio.AudioFileError as problem:
+            except AudioFileError as problem:
                 bad[path] = str(problem)
         return cls.of_facts(facts, bad, settings)
 
@@ -83,7 +88,7 @@ class Sound:
         for path in dict.fromkeys(paths):
             try:
                 seconds[path] = audio.header_seconds(path)
-            except audio.AudioFileError as problem:
+            except AudioFileError as problem:
                 bad[path] = str(problem)
         rate = settings.speech.sampling_rate / settings.speech.hop_length
         return cls({}, seconds, seconds, {path: round(length * rate) + 1 for path, length in seconds.items()}, bad)
@@ -104,6 +109,7 @@ def judge(corpus: Corpus, settings: Settings, sound: Sound) -> list[CorpusNote]:
         *_texts(corpus),
         *(_audio(usable, sound.facts, settings) if sound.facts else ()),
         *(_lengths(usable, sound) if usable else ()),
+        *(_pauses(usable, sound.facts) if sound.facts else ()),
         *_duplicates(corpus, sound.facts),
         *judge_settings(settings, train_lengths(corpus, sound)),
     ]
@@ -180,6 +186,12 @@ def _audio(utterances: list[Utterance], facts: dict[Path, AudioFacts], settings:
     clipped = [
         utterance.name for utterance, recording in zip(utterances, found, strict=True) if recording.clipped > 1e-3
     ]
+    shifted = [
+        utterance.name
+        for utterance, recording in zip(utterances, found, strict=True)
+        if abs(recording.offset) > LARGEST_OFFSET
+    ]
+    most = max(found, key=lambda recording: abs(recording.offset)).offset
     return [
         CorpusNote("watch" if below or len(rates) > 1 else "good", "sample rates", listed + note),
         CorpusNote(
@@ -191,6 +203,14 @@ def _audio(utterances: list[Utterance], facts: dict[Path, AudioFacts], settings:
             "watch" if clipped else "good",
             "clipping",
             f"{len(clipped)} clipped clips" + (f": {list_some(clipped)}" if clipped else ""),
+        ),
+        CorpusNote(
+            "watch" if shifted else "good",
+            "offset",
+            f"the samples of {len(shifted)} clips lie beside zero, by up to {most:+.3f} of full scale: "
+            f"{list_some(shifted)}; take the constant part out (a high-pass filter at 20 Hz)"
+            if shifted
+            else f"samples lie around zero (farthest {most:+.4f} of full scale)",
         ),
     ]
 
@@ -281,6 +301,17 @@ def _odd_clips(
     level: Level = "bad" if len(odd) > MANY * len(utterances) else "watch"
     why = "too long: silence, or a text that lacks words; too short: cut, or another clip's text"
     return CorpusNote(level, "odd clips", f"{len(odd)} last far from what their texts should take, {shown} ({why})")
+
+
+def _pauses(utterances: list[Utterance], facts: dict[Path, AudioFacts]) -> list[CorpusNote]:
+    pauses = {utterance.name: facts[utterance.audio].longest_pause for utterance in utterances}
+    long = [f"{name} {pause:.1f} s" for name, pause in pauses.items() if pause > LONGEST_PAUSE]
+    if not long:
+        longest = max(pauses.values())
+        return [CorpusNote("good", "pauses", f"none within a clip over {LONGEST_PAUSE:g} s (longest {longest:.1f} s)")]
+    told = f"{len(long)} of {len(pauses)} clips are silent for over {LONGEST_PAUSE:g} s in their middle"
+    level: Level = "bad" if len(long) > MOST_PAUSES * len(pauses) else "watch"
+    return [CorpusNote(level, "pauses", f"{told}, at which an attention stops: {list_some(long)}; cut or shorten them")]
 
 
 def _duplicates(corpus: Corpus, facts: dict[Path, AudioFacts]) -> list[CorpusNote]:

@@ -72,9 +72,12 @@ class WeightsFile:
         """
         content = checkpoint.read_tensors(path)
         if checkpoint.is_ours(content):
-            weights, speech = {**content["state_dict"], **content["ema"]}, content["settings"]["speech"]
-            audio = {name: speech[name] for name in PUBLISHED_AUDIO}
-            return cls(weights=weights, symbols=tuple(content["symbols"]), audio=audio)
+            try:
+                weights, speech = {**content["state_dict"], **content["ema"]}, content["settings"]["speech"]
+                audio = {name: speech[name] for name in PUBLISHED_AUDIO}
+                return cls(weights=weights, symbols=tuple(content["symbols"]), audio=audio)
+            except (KeyError, TypeError) as problem:
+                raise CheckpointError(f"The checkpoint {path} lacks what this version writes: {problem}.") from problem
         given = content.get("state_dict") if isinstance(content, dict) else None
         weights = (
             {name.removeprefix("module."): value for name, value in given.items()} if isinstance(given, dict) else {}

@@ -16,7 +16,7 @@ from smart_tuner.paths import TrialFolder
 from smart_tuner.progress import SCORE, Progress
 from smart_tuner.speech.batches import TrainingData
 from smart_tuner.speech.examples import Examples
-from smart_tuner.training.journal import Journal
+from smart_tuner.training.journal import Journal, describe_loss
 from smart_tuner.training.trainer import Trainer, out_of_memory_is_a_fault
 from smart_tuner.trial import Control, Ended, Event, Exhibit, Listed, Opening, Plotted, Spoken, Trial
 
@@ -44,6 +44,8 @@ def train_trial(
         exhibition = Exhibition(trainer)
         try:
             yield describe_run(trial, examples, trainer)
+            if journal.lost:
+                yield trainer.state.note("journal", describe_loss(journal))
             for entry in journal.kept:  # a trial that goes on tells its past again: health and study judge by all of it
                 yield entry
                 yield from judge(watch, entry.progress, trial)

@@ -186,6 +186,17 @@ class Trainer:
     def restore(self) -> None:
         """Go on from the last checkpoint. Raises CheckpointError."""
         snapshot = checkpoint.read_checkpoint(self.folder.last)
+        try:
+            self._take_over(snapshot)
+        except (KeyError, TypeError, ValueError, RuntimeError) as problem:
+            if isinstance(problem, RuntimeError) and optimisation.is_out_of_memory(problem):
+                raise
+            told = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+            raise CheckpointError(
+                f"The checkpoint {self.folder.last} does not fit this training ({told}); remove it to begin again."
+            ) from problem
+
+    def _take_over(self, snapshot: checkpoint.Snapshot) -> None:
         if tuple(snapshot["symbols"]) != self.data.symbols:
             raise CheckpointError(f"The checkpoint {self.folder.last} was made with another symbol table.")
         self.model.load_state_dict(snapshot["state_dict"])

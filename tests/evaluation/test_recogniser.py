@@ -1,6 +1,7 @@
 """The recogniser learns a corpus's sounds from its mels alone, is trained once, and counts errors rightly."""
 
 import dataclasses
+import io
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from smart_tuner.evaluation.recogniser_training import CPU, Best, RecogniserTrai
 from smart_tuner.settings.settings import Settings, Tracking
 from smart_tuner.settings.speech import Speech
 from smart_tuner.speech.examples import Examples
+from smart_tuner.speech.mel_file import write_mel
 from smart_tuner.speech.symbols import SymbolTable
 from tests.support import small
 
@@ -118,7 +120,7 @@ def test_a_training_that_gains_nothing_ends_in_its_second_half(tmp_path: Path, m
 def test_a_mel_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     train = small.examples(tmp_path, 9)
     for example in train:
-        np.save(example.mel, np.full((small.MELS, example.frames), np.nan, np.float32))
+        write_mel(example.mel, np.full((small.MELS, example.frames), np.nan, np.float32))
     with pytest.raises(DataError, match="not finite at its step 1"):
         RecogniserTraining(train, Alphabet(small.SYMBOLS), small.MELS, CPU).run(MINUTES * 60, nothing)
 
@@ -140,6 +142,34 @@ def test_it_is_trained_once_for_a_corpus(tmp_path: Path) -> None:
     written = file.stat().st_mtime_ns
     assert prepare_recogniser(examples, wanted(), tmp_path / "kept", nothing) == file
     assert file.stat().st_mtime_ns == written
+
+
+DAMAGES = {
+    "empty": lambda whole: b"",
+    "half": lambda whole: whole[: len(whole) // 2],
+    "zeros": lambda whole: whole[: len(whole) // 2] + bytes(64) + whole[len(whole) // 2 + 64 :],
+    "no network": lambda whole: saved({"symbols": list(small.SYMBOLS)}),
+    "no dictionary": lambda whole: saved([1, 2]),
+}
+
+
+def saved(content: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+@pytest.mark.usefixtures("brief")
+def test_a_file_that_is_not_as_it_was_written_is_trained_again(tmp_path: Path) -> None:
+    examples = corpus(tmp_path)
+    file = prepare_recogniser(examples, wanted(), tmp_path / "kept", nothing)
+    whole = file.read_bytes()
+    for damage, make in DAMAGES.items():
+        file.write_bytes(make(whole))
+        with pytest.raises(CheckpointError, match="the next training makes it again"):
+            Recogniser.load(file)
+        assert prepare_recogniser(examples, wanted(), tmp_path / "kept", nothing) == file
+        assert Recogniser.load(file).cer_recorded > 0, damage
 
 
 @pytest.mark.usefixtures("brief")
@@ -195,7 +225,9 @@ def test_utterances_that_ctc_cannot_align_are_left_out(tmp_path: Path) -> None:
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "broken.pt"
     file.write_bytes(b"no recogniser")
-    with pytest.raises(CheckpointError, match=r"broken\.pt cannot be read .*remove it"):
+    with pytest.raises(
+        CheckpointError, match=r"recogniser .*broken\.pt cannot be read .*the next training makes it again"
+    ):
         Recogniser.load(file)
 
 

@@ -137,6 +137,25 @@ def test_a_style_that_the_voice_does_not_have_is_refused(tmp_path: Path) -> None
         styled.style_of_recording(tmp_path / "t.wav")
 
 
+@pytest.mark.parametrize("size", [0, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_recording_from_a_pipe_gives_the_same_style(tmp_path: Path, size: int) -> None:
+    found = opened(tmp_path, hparams=STYLES)
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 8000), 8000)
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    content[4:8], content[40:44] = bytes(4), size.to_bytes(4, "little")
+    (tmp_path / "piped.wav").write_bytes(content)
+    assert torch.equal(*(found.style_of_recording(tmp_path / name) for name in ("a.wav", "piped.wav")))
+
+
+@pytest.mark.parametrize("format", ["WAV", "OGG", "AIFF", "W64", "RF64"])
+def test_half_a_recording_is_refused(tmp_path: Path, format: str) -> None:
+    found = opened(tmp_path, hparams=STYLES)
+    soundfile.write(tmp_path / "a", np.random.default_rng(0).normal(0, 0.1, 8000), 8000, format=format)
+    (tmp_path / "half").write_bytes((tmp_path / "a").read_bytes()[: (tmp_path / "a").stat().st_size // 2])
+    with pytest.raises(SettingsError, match=r"--reference: .*half cannot be used: truncated"):
+        found.style_of_recording(tmp_path / "half")
+
+
 # files that are no voices
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from smart_tuner.settings.speech import Speech
 from smart_tuner.speech import audio
-from smart_tuner.speech.audio import AudioFileError
+from smart_tuner.speech.containers import AudioFileError
 from tests.support import voices
 
 RATE = 22050
@@ -97,6 +97,8 @@ def test_facts_are_what_the_file_holds(tmp_path: Path) -> None:
     assert facts.frames == mel.shape[1] == RATE // 256
     assert facts.peak == pytest.approx(1.0, abs=1e-4)
     assert facts.clipped == pytest.approx(11 / RATE)
+    assert facts.offset == pytest.approx(samples.mean(), abs=5e-5)
+    assert facts.longest_pause < 0.1
 
 
 @pytest.mark.parametrize("rate", [16000, 44100])
@@ -150,11 +152,23 @@ def test_edge_silence_is_trimmed_down_to_what_is_kept(tmp_path: Path) -> None:
     assert facts.edge_silence == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.parametrize("offset", [0.0, 0.1, -0.2])
+def test_silence_under_an_offset_is_trimmed(tmp_path: Path, offset: float) -> None:
+    samples = np.concatenate([np.zeros(3 * RATE, dtype=np.float32), voices.speech(1.0, RATE)])
+    path = voices.write(tmp_path / "a.wav", samples + np.float32(offset), RATE)
+    mel, facts = audio.analyse(path, Speech())
+    uncut, same = audio.analyse(path, NO_TRIM)
+    assert facts.edge_silence == same.edge_silence == pytest.approx(3.0, abs=0.06)
+    assert (mel.shape[1] * 256 / RATE, uncut.shape[1]) == (pytest.approx(1.075, abs=0.05), 4 * RATE // 256)
+    assert facts.offset == pytest.approx(offset + samples.mean(), abs=1e-4)
+
+
 def test_the_longer_edge_silence_counts_and_the_middle_is_left_alone(tmp_path: Path) -> None:
     word, pause = voices.speech(0.4, RATE), np.zeros(RATE, dtype=np.float32)
     path = voices.write(tmp_path / "a.wav", np.concatenate([word, pause, word, pause[: RATE // 2]]), RATE)
     mel, facts = audio.analyse(path, Speech())
     assert facts.edge_silence == pytest.approx(0.5, abs=0.1)
+    assert facts.longest_pause == pytest.approx(1.0, abs=0.1)
     assert mel.shape[1] > 1.8 * RATE // 256
 
 
@@ -171,20 +185,6 @@ def test_quiet_noise_below_the_threshold_is_silence(tmp_path: Path) -> None:
     cut, _ = audio.analyse(path, Speech())
     uncut, _ = audio.analyse(path, Speech(trim_db=80.0))
     assert cut.shape[1] < 1.3 * RATE // 256 < uncut.shape[1]
-
-
-def test_a_wav_that_ends_before_its_header_says_is_truncated(tmp_path: Path) -> None:
-    path = voices.write(tmp_path / "a.wav", voices.speech(1.0, RATE), RATE)
-    path.write_bytes(path.read_bytes()[: 44 + 2 * 10000])
-    assert rejection(path) == "truncated: 10000 of 22050 samples"
-
-
-def test_a_wav_whose_writer_did_not_know_the_length_is_read(tmp_path: Path) -> None:
-    path = voices.write(tmp_path / "a.wav", voices.speech(0.5, RATE), RATE)
-    head = bytearray(path.read_bytes())
-    head[40:44] = b"\xff\xff\xff\xff"
-    path.write_bytes(head)
-    assert len(audio.read_audio(path)[0]) == RATE // 2
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "FLOAT", "ULAW", "IMA_ADPCM"])
@@ -221,16 +221,20 @@ def test_samples_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
     assert rejection(tmp_path / "a.wav") == "holds samples that are not numbers"
 
 
-@pytest.mark.parametrize("kind", ["flac", "mp3"])
-def test_a_compressed_file_cut_short_is_refused(tmp_path: Path, kind: str) -> None:
-    path = voices.write(tmp_path / f"a.{kind}", voices.speech(2.0, RATE), RATE)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert rejection(path).startswith(("truncated: ", "not audio ("))
+@pytest.mark.parametrize("rate", [1, 2000, 3_000_000])
+def test_a_sample_rate_that_no_recording_has_is_refused(tmp_path: Path, rate: int) -> None:
+    soundfile.write(tmp_path / "a.wav", voices.speech(0.2, RATE), rate)
+    assert rejection(tmp_path / "a.wav").startswith(f"its header says {rate} Hz")
+
+
+def test_whole_numbers_in_a_file_of_fractions_are_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", 32767 * voices.speech(0.2, RATE), RATE, subtype="FLOAT")
+    assert rejection(tmp_path / "a.wav").endswith("and full scale is 1")
 
 
 @pytest.mark.parametrize("samples", [1, 100, 255])
 def test_a_clip_shorter_than_a_frame_says_so(tmp_path: Path, samples: int) -> None:
-    path = voices.write(tmp_path / "a.wav", np.full(samples, 0.3, dtype=np.float32), RATE)
+    path = voices.write(tmp_path / "a.wav", voices.speech(0.5, RATE)[3000 : 3000 + samples], RATE)
     assert "short" in rejection(path)
 
 

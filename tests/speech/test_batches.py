@@ -1,5 +1,6 @@
 """Batches depend on seed and epoch alone, hold utterances of similar length, and touch no other randomness."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from smart_tuner.speech.batches import (
     plan_epoch,
     validation_batches,
 )
+from smart_tuner.speech.mel_file import write_mel
 
 CPU = torch.device("cpu")
 FRAMES = np.random.default_rng(3).integers(100, 870, 1003).tolist()
@@ -27,7 +29,7 @@ def examples(folder: Path, frames: list[int]) -> list[Example]:
     made = []
     for number, length in enumerate(frames):
         mel = np.random.default_rng(number).normal(size=(4, length)).astype(np.float32)
-        np.save(folder / f"{number}.npy", mel)
+        write_mel(folder / f"{number}.npy", mel)
         tokens = np.arange(1, 2 + number % 5)
         made.append(Example(name=f"{number:03d}", tokens=tokens, frames=length, mel=folder / f"{number}.npy"))
     return made
@@ -125,22 +127,39 @@ def test_loading_leaves_the_generators_of_torch_and_numpy_alone(tmp_path: Path) 
     assert np.random.get_state()[1].tolist() == numpy_before
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"no array"])
-def test_a_mel_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> None:
+def zeroed(content: bytes, start: int) -> bytes:
+    """What a power cut may leave: the length, and zeros in a part of it."""
+    return content[:start] + bytes(len(content[start : start + 100])) + content[start + 100 :]
+
+
+DAMAGES = {
+    "empty": lambda whole: b"",
+    "its beginning alone": lambda whole: b"\x93NUMPY",
+    "no array": lambda whole: b"no array",
+    "cut short": lambda whole: whole[:-20],
+    "zeros at the start": lambda whole: zeroed(whole, 0),
+    "zeros in the middle": lambda whole: zeroed(whole, 150),
+    "zeros at the end": lambda whole: zeroed(whole, len(whole) - 100),
+    "a bit": lambda whole: whole[:160] + bytes([whole[160] ^ 1]) + whole[161:],
+}
+
+
+@pytest.mark.parametrize(("damage", "workers"), [*((damage, 0) for damage in DAMAGES), ("a bit", 1)])
+def test_a_mel_that_cannot_be_read_is_named_in_one_sentence(tmp_path: Path, damage: str, workers: int) -> None:
     utterances = examples(tmp_path, [9, 5, 7, 6])
-    utterances[2].mel.write_bytes(content)
-    with pytest.raises(DataError, match=r"The mel of 002, .*/2\.npy, cannot be read \(.*\); remove it") as fault:
-        list(load_batches(utterances, [[0, 1], [2, 3]], CPU))
-    assert fault.value.__cause__ is not None
+    mel = utterances[2].mel
+    mel.write_bytes(DAMAGES[damage](mel.read_bytes()))
+    with pytest.raises(DataError) as fault:
+        list(load_batches(utterances, [[0, 1], [2, 3]], CPU, workers=workers))
+    told = rf"The mel of 002, {mel}, cannot be read \([^()]+\); the next start makes it again\."
+    assert re.fullmatch(told, str(fault.value)), "no traceback of a worker process"
 
 
-def test_a_mel_that_is_cut_short_or_missing_is_named(tmp_path: Path) -> None:
+def test_a_missing_mel_is_named(tmp_path: Path) -> None:
     utterances = examples(tmp_path, [9, 5])
-    utterances[0].mel.write_bytes(utterances[0].mel.read_bytes()[:-20])
     utterances[1].mel.unlink()
-    for index, name in ((0, "000"), (1, "001")):
-        with pytest.raises(DataError, match=f"The mel of {name}, "):
-            list(load_batches(utterances, [[index]], CPU))
+    with pytest.raises(DataError, match=r"The mel of 001, .*cannot be read \(No such file or directory\)"):
+        list(load_batches(utterances, [[1]], CPU))
 
 
 def test_validation_batches_cover_all_by_length_and_do_not_depend_on_order(tmp_path: Path) -> None:

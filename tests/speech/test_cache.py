@@ -84,6 +84,70 @@ def test_settings_that_do_not_touch_audio_share_a_cache(tmp_path: Path) -> None:
     assert MelCache(tmp_path, other).folder == MelCache(tmp_path, Speech()).folder
 
 
+def changed(content: bytes, start: int, by: bytes) -> bytes:
+    return content[:start] + by + content[start + len(by) :]
+
+
+MEL_DAMAGES = {
+    "empty": lambda whole: b"",
+    "zeros at the start": lambda whole: changed(whole, 0, bytes(200)),
+    "zeros in the middle": lambda whole: changed(whole, 4096, bytes(4096)),
+    "zeros at the end": lambda whole: changed(whole, len(whole) - 9, bytes(9)),
+    "zeros alone": lambda whole: bytes(len(whole)),
+    "cut short": lambda whole: whole[:-1],
+    "a bit": lambda whole: changed(whole, 999, bytes([whole[999] ^ 4])),
+    "another text": lambda whole: b"\x93NUMPY is no array" * 999,
+}
+
+
+@pytest.mark.parametrize("damage", MEL_DAMAGES)
+def test_a_mel_that_is_not_as_it_was_written_is_made_again(tmp_path: Path, damage: str) -> None:
+    paths, mels = clips(tmp_path, 2), MelCache(tmp_path / "mels", Speech())
+    facts, _ = mels.prepare(paths, voices.no_report)
+    mel = mels.mel_path(paths[0])
+    whole, before = mel.read_bytes(), stamps(mels)
+    mel.write_bytes(MEL_DAMAGES[damage](whole))
+    assert mels.prepare(paths, voices.no_report)[0] == facts
+    assert mel.read_bytes() == whole
+    assert stamps(mels)[mels.mel_path(paths[1]).name] == before[mels.mel_path(paths[1]).name], "the other is kept"
+
+
+def test_the_mel_of_another_utterance_is_not_taken(tmp_path: Path) -> None:
+    paths, mels = clips(tmp_path, 2), MelCache(tmp_path / "mels", Speech())
+    facts, _ = mels.prepare(paths, voices.no_report)
+    mels.mel_path(paths[0]).write_bytes(mels.mel_path(paths[1]).read_bytes())
+    assert mels.prepare(paths, voices.no_report)[0] == facts
+    assert np.load(mels.mel_path(paths[0])).shape[1] == facts[paths[0]].frames
+
+
+LINE_DAMAGES = {
+    "a bad value": lambda line: line.replace(b'"frames": ', b'"frames": "a", "f": '),
+    "another value": lambda line: line.replace(b'"seconds": 0', b'"seconds": 7'),
+    "a missing key": lambda line: line.replace(b'"frames": ', b'"faames": '),
+    "no mel": lambda line: b'{"seconds": 1.0}\n',
+    "a list": lambda line: b"[1, 2]\n",
+    "a number": lambda line: b"17\n",
+    "no JSON": lambda line: b"{" + line,
+    "no UTF-8": lambda line: b"\xff\xfe" + line,
+    "zeros": lambda line: bytes(len(line) - 1) + b"\n",
+    "no end": lambda line: line[:-1],
+    "nothing": lambda line: b"\n",
+}
+
+
+@pytest.mark.parametrize("damage", LINE_DAMAGES)
+def test_a_line_of_the_index_that_is_not_as_it_was_written_is_made_again(tmp_path: Path, damage: str) -> None:
+    paths, mels = clips(tmp_path, 3), MelCache(tmp_path / "mels", Speech())
+    facts = mels.prepare(paths, voices.no_report)
+    index = mels.folder / "index.jsonl"
+    lines = index.read_bytes().splitlines(keepends=True)
+    index.write_bytes(lines[0] + LINE_DAMAGES[damage](lines[1]) + lines[2])
+    assert mels.prepare(paths, voices.no_report) == facts
+    lines = index.read_bytes().splitlines(keepends=True)
+    index.write_bytes(b"".join([*lines[:-1], LINE_DAMAGES[damage](lines[-1])]))
+    assert mels.prepare(paths, voices.no_report) == facts
+
+
 def test_a_rewritten_file_is_analysed_again(tmp_path: Path) -> None:
     paths, mels = clips(tmp_path, 2), MelCache(tmp_path / "mels", Speech())
     before, _ = mels.prepare(paths, voices.no_report)

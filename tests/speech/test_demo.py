@@ -1,8 +1,10 @@
 """The demo corpus: 600 sentences of our own in each language, spoken into an ordinary LJSpeech folder."""
 
 import functools
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +64,40 @@ def test_without_espeak_ng_the_sentence_says_what_to_install_and_nothing_is_half
 
 
 def test_a_corpus_that_is_there_is_not_spoken_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "read_sentences", lambda _: ["Раз.", "Два."])
+    folder = demo.build(tmp_path, "ru", voices.no_report)
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    (tmp_path / "demo-ru").mkdir()
-    assert demo.build(tmp_path, "ru", voices.no_report) == tmp_path / "demo-ru"
+    assert demo.build(tmp_path, "ru", voices.no_report) == folder
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a clip of zeros": lambda folder: (folder / CLIP).write_bytes(bytes((folder / CLIP).stat().st_size)),
+    "half a clip": lambda folder: (folder / CLIP).write_bytes((folder / CLIP).read_bytes()[:1000]),
+    "no clip": lambda folder: (folder / CLIP).unlink(),
+    "empty rows": lambda folder: (folder / "metadata.csv").write_bytes(b""),
+    "rows of zeros": lambda folder: (folder / "metadata.csv").write_bytes(bytes(50)),
+    "no rows": lambda folder: (folder / "metadata.csv").unlink(),
+    "no checksums": lambda folder: (folder / demo.CHECKSUMS).unlink(),
+    "no good checksums": lambda folder: (folder / demo.CHECKSUMS).write_bytes(b"{}"),
+    "no clips": lambda folder: shutil.rmtree(folder / "wavs"),
+}
+CLIP = "wavs/demo-en-0002.wav"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_corpus_that_is_not_as_it_was_written_is_spoken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    monkeypatch.setattr(demo, "read_sentences", lambda _: ["One.", "Two."])
+    folder = demo.build(tmp_path, "en", voices.no_report)
+    files, rows = sorted(folder.rglob("*.*")), (folder / "metadata.csv").read_text()
+    assert len(files) == 4
+    DAMAGES[damage](folder)
+    assert demo.build(tmp_path, "en", voices.no_report) == folder
+    assert (sorted(folder.rglob("*.*")), (folder / "metadata.csv").read_text()) == (files, rows)
+    assert all(len(audio.read_audio(file)[0]) > 5000 for file in folder.rglob("*.wav"))
+    monkeypatch.setattr(demo, "_speak_all", None)
+    assert demo.build(tmp_path, "en", voices.no_report) == folder, "and is whole"
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The preflight finds what would spoil a training, and says how bad it is."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -42,8 +43,8 @@ def test_a_clean_corpus_is_good_but_small(tmp_path: Path) -> None:
     assert levels.pop("size") == "watch", "a quarter of an hour is little"
     assert set(levels.values()) == {"good"}
     assert list(levels) == [
-        "validation", "files", "texts", "sample rates", "edge silence", "clipping", "duration", "pace", "order",
-        "odd clips", "duplicates", "settings",
+        "validation", "files", "texts", "sample rates", "edge silence", "clipping", "offset", "duration", "pace",
+        "order", "odd clips", "pauses", "duplicates", "settings",
     ]  # fmt: skip
 
 
@@ -51,6 +52,33 @@ def test_the_size_is_told_in_utterances_hours_and_language(tmp_path: Path) -> No
     level, text = finding("size", voices.write_voice(tmp_path / "voice", 12, pace=11.0))
     assert level == "watch"
     assert "12 utterances, 0.01 h, language en; little to learn from" in text
+
+
+@pytest.mark.parametrize("offset", [0.02, 0.1, -0.3])
+def test_recordings_that_lie_beside_zero_are_named(tmp_path: Path, offset: float) -> None:
+    voice = voices.write_voice(tmp_path / "voice", 12)
+    for number in (3, 7):
+        voices.write(clip(voice, number), voices.speech(0.6, 22050) + np.float32(offset), 22050)
+    level, text = finding("offset", voice)
+    assert level == "watch"
+    told = re.fullmatch(
+        r"the samples of 2 clips lie beside zero, by up to (\S+) of full scale: (.+); take the .*", text
+    )
+    assert told is not None
+    assert float(told[1]) == pytest.approx(offset, abs=0.002)
+    assert told[2] == "clip-003, clip-007"
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.1])
+def test_silence_under_an_offset_counts_as_edge_silence(tmp_path: Path, offset: float) -> None:
+    voice, quiet = voices.write_voice(tmp_path / "voice", 12), np.zeros(3 * 22050, dtype=np.float32)
+    for number in range(12):
+        samples = np.concatenate([quiet, voices.speech(0.6, 22050, seed=number)]) + np.float32(offset)
+        voices.write(clip(voice, number), samples, 22050)
+    text = "over 150 ms at an end of 100% of the clips"
+    assert finding("edge silence", voice) == ("good", f"{text} (trimmed)")
+    level, told = finding("edge silence", voice, assignments=("speech.trim_silence=false",))
+    assert (level, told.split(" (")[0]) == ("watch", text)
 
 
 @pytest.mark.slow
@@ -216,6 +244,18 @@ def test_texts_that_say_the_same_again_are_called_so(tmp_path: Path, times: int)
 def test_sounds_of_half_the_length_are_bad(tmp_path: Path, change: Callable[[Samples], Samples], rate: int) -> None:
     voice = with_sounds(voices.write_voice(tmp_path / "voice", 12), change, 12, rate)
     assert finding("pace", voice)[0] == "bad"
+
+
+@pytest.mark.parametrize(("clips", "level"), [(0, "good"), (2, "watch"), (12, "bad")])
+@pytest.mark.parametrize("noise", [0.0, 1e-4], ids=["zeros", "a quiet room"])
+def test_silence_in_the_middle_of_clips_is_told(tmp_path: Path, clips: int, level: str, noise: float) -> None:
+    quiet = noise * np.random.default_rng(0).standard_normal(4 * RATE).astype(np.float32)
+
+    def interrupt(samples: Samples) -> Samples:
+        return np.concatenate([samples[: len(samples) // 2], quiet, samples[len(samples) // 2 :]])
+
+    voice = with_sounds(voices.write_voice(tmp_path / "voice", 12), interrupt, clips)
+    assert finding("pauses", voice)[0] == level
 
 
 def test_many_odd_clips_are_bad(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from smart_tuner.settings.speech import Speech
 from smart_tuner.speech.batches import Example, TrainingData
 from smart_tuner.speech.corpus import Corpus
 from smart_tuner.speech.examples import Examples
+from smart_tuner.speech.mel_file import write_mel
 from smart_tuner.speech.symbols import SymbolTable
 from smart_tuner.training.trainer import Trainer
 
@@ -72,7 +73,7 @@ def examples(folder: Path, count: int, seed: int = 0) -> list[Example]:
         mel = sounds[np.repeat(tokens, random.integers(3, 5, len(tokens)))].T
         mel = (mel + random.normal(0.0, 0.1, mel.shape)).astype(np.float32)
         path = folder / f"{seed}-{index}.npy"
-        np.save(path, mel)
+        write_mel(path, mel)
         made.append(Example(name=f"{seed}-{index:02d}", tokens=tokens, frames=mel.shape[1], mel=path))
     return made
 

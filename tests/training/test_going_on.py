@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from smart_tuner import checkpoint
 from smart_tuner.errors import CheckpointError
 from smart_tuner.training.trainer import Trainer
 from tests.support import small
@@ -103,6 +104,29 @@ def test_a_finished_training_has_nothing_left_to_do(tmp_path: Path) -> None:
     again = small.trainer(tmp_path, budget="1it")
     again.restore()
     assert list(again.steps()) == []
+
+
+@pytest.mark.parametrize("key", ["optimizer", "train_state", "ema", "symbols"])
+def test_a_checkpoint_that_lacks_something_is_refused_in_a_sentence(tmp_path: Path, key: str) -> None:
+    trainer = small.trainer(tmp_path)
+    trainer.save()
+    snapshot = checkpoint.read_checkpoint(trainer.folder.last)
+    del snapshot[key]
+    checkpoint.write_checkpoint(trainer.folder.last, snapshot)
+    with pytest.raises(CheckpointError, match=rf"last\.pt does not fit this training \('{key}'\); remove it"):
+        trainer.restore()
+
+
+def test_a_full_gpu_is_no_fault_of_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = small.trainer(tmp_path)
+    trainer.save()
+
+    def fill(_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainer.optimizer, "load_state_dict", fill)
+    with pytest.raises(torch.OutOfMemoryError):
+        trainer.restore()
 
 
 def test_a_checkpoint_with_another_symbol_table_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The journal: every Progress is on disk before anything else is done with it."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -70,6 +71,50 @@ def test_a_line_that_a_kill_cut_short_is_dropped(journal: Written, open_journal:
     assert [entry.progress for entry in reopened.kept] == progress[:-1]
     reopened.append(validation(6))
     assert [entry.progress for entry in open_journal(path, 6, 6).kept] == progress
+
+
+DAMAGES = {
+    "zeros": lambda line: bytes(len(line)),
+    "no JSON": lambda line: b"{" + line,
+    "no UTF-8": lambda line: b"\xff" + line[1:],
+    "a list": lambda line: b"[]",
+    "a word": lambda line: b'"training"',
+    "another number": lambda line: line.replace(b'"step": 2', b'"step": 3'),
+    "another name": lambda line: line.replace(b"utterances", b"utterancez"),
+    "another name and no seal": lambda line: line.replace(b"crc32", b"crc31"),
+    "nothing": lambda line: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_line_that_was_damaged_is_left_out_and_counted(journal: Written, open_journal: Open, damage: str) -> None:
+    path, progress = journal
+    lines = path.read_bytes().split(b"\n")
+    path.write_bytes(b"\n".join([lines[0], DAMAGES[damage](lines[1]), *lines[2:]]))
+    assert [entry.progress for entry in read_journal(path)] == [progress[0], *progress[2:]]
+    reopened = open_journal(path, 6, 6)
+    assert [entry.progress for entry in reopened.kept] == [progress[0], *progress[2:]]
+    assert reopened.lost == 1
+    assert len(path.read_bytes().splitlines()) == len(progress) - 1
+
+
+def test_what_the_checkpoint_knows_and_the_journal_lost_is_counted(journal: Written, open_journal: Open) -> None:
+    path, _ = journal
+    content = path.read_bytes()
+    assert open_journal(path, 6, 6).lost == 0
+    path.write_bytes(content[: len(content) // 2] + bytes(len(content) // 2))  # with the ends of the lines
+    assert open_journal(path, 6, 6).lost == 3
+    path.unlink()
+    assert open_journal(path, 6, 6).lost == 6
+    assert open_journal(path, 0, 0).lost == 0
+
+
+def test_lines_of_an_earlier_version_are_read(journal: Written) -> None:
+    path, progress = journal
+    plain = re.sub(r', "crc32": "\w+"', "", path.read_text(encoding="utf-8"))
+    assert "crc32" not in plain
+    path.write_text(plain, encoding="utf-8")
+    assert [entry.progress for entry in read_journal(path)] == progress
 
 
 def test_a_journal_goes_on_after_what_it_kept(journal: Written, open_journal: Open) -> None:

@@ -19,6 +19,7 @@ from smart_tuner.paths import TrialFolder
 from smart_tuner.progress import TRAINING_METRICS, VALIDATION_METRICS, Progress
 from smart_tuner.settings.health import Health
 from smart_tuner.speech.batches import load_batches, plan_epoch
+from smart_tuner.speech.mel_file import write_mel
 from smart_tuner.training.optimisation import learning_rate, loss_weights
 from smart_tuner.training.state import OVERFLOW_SHARE, OVERFLOW_WINDOW, TrainState
 from smart_tuner.training.trainer import Trainer
@@ -355,7 +356,7 @@ def poison_mels(trainer: Trainer) -> None:
     for example in trainer.data.train:
         mel = np.load(example.mel)
         mel[0, 0] = math.inf
-        np.save(example.mel, mel)
+        write_mel(example.mel, mel)
 
 
 def poison_gradient(trainer: Trainer) -> None:
@@ -382,7 +383,7 @@ def test_a_loss_or_gradient_that_is_not_finite_stops_before_the_optimizer_step(
 def test_a_validation_loss_that_is_not_finite_stops_the_trial(tmp_path: Path) -> None:
     trainer = small.trainer(tmp_path)
     mel = np.load(trainer.validation.examples[0].mel)
-    np.save(trainer.validation.examples[0].mel, mel * math.nan)
+    write_mel(trainer.validation.examples[0].mel, mel * math.nan)
     with pytest.raises(TrialStopped, match=r"validation\.loss is not finite") as stopped:
         list(trainer.steps())
     assert (stopped.value.verdict.rule, stopped.value.verdict.step) == ("non_finite", 3)
