@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.options import Options, require_writable
+from smart_tuner.cli.options import Options
 from smart_tuner.evaluation.freerun import speaks_freely
 from smart_tuner.evaluation.recogniser import Recogniser
 from smart_tuner.evaluation.recogniser_training import prepare_recogniser
@@ -36,12 +36,9 @@ def open_corpus(options: Options, settings: Settings, console: Console) -> Corpu
     language = demo_language(options, settings)
     if language is not None:
         console.say("Corpus", "no --data: the built-in demo corpus, spoken by espeak-ng")
-        require_writable(options.output)
         with console.counting("speaking the demo corpus") as report:
             sources = [demo.build(options.files.demo, language, report)]
-    opened = corpus.read_corpus(sources, settings)
-    require_writable(options.output)
-    return opened
+    return corpus.read_corpus(sources, settings)
 
 
 def prepare_corpus(options: Options, settings: Settings, console: Console) -> Examples:

@@ -1,5 +1,6 @@
 """What the command line asks for: one record, checked; each mode takes of it what it needs."""
 
+import os
 import re
 import shlex
 import sys
@@ -66,12 +67,19 @@ class Options:
     def __post_init__(self) -> None:
         if self.mode in (*ON_A_CORPUS, "synth") and not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise SettingsError(f"--device is auto, cpu, cuda or cuda:N; received {self.device!r}.")
+        if self.checkpoint is not None and not self.checkpoint.is_file():
+            raise SettingsError(f"--checkpoint: there is no file {self.checkpoint}.")
         if self.mode not in ON_A_CORPUS:
             return
         if self.trials < 1:
             raise SettingsError(f"--trials must be at least 1; received {self.trials}.")
         if self.workers is not None and self.workers < 0:
             raise SettingsError(f"--workers must be at least 0 (0: in this process); received {self.workers}.")
+        if self.mode == "train" and (self.workers or 0) > 1:
+            raise SettingsError(
+                "--workers above 1 is for --mode tune: here a trial hangs on how the one before ended; "
+                f"received {self.workers}."
+            )
         if self.per_gpu < 1:
             raise SettingsError(f"--per-gpu must be at least 1; received {self.per_gpu}.")
         if self.timeout is not None and not is_time(self.timeout):
@@ -79,8 +87,6 @@ class Options:
         if self.study is not None and not re.fullmatch(r"(?!\.+$)[\w.-]{1,100}", self.study):  # it names a folder
             rule = "--study takes 1 to 100 letters, digits, dots, dashes or underscores, not dots alone"
             raise SettingsError(f"{rule}; received {self.study!r}.")
-        if self.checkpoint is not None and not self.checkpoint.is_file():
-            raise SettingsError(f"--checkpoint: there is no file {self.checkpoint}.")
         if self.storage == (self.tracking_uri or MLFLOW_DEFAULT):
             raise StorageError(f"MLflow and Optuna cannot share one database; both were given {self.storage}.")
 
@@ -177,11 +183,23 @@ def is_time(text: str) -> bool:
 
 
 def require_writable(folder: Path) -> None:
-    """Make the folder if need be. Raises StorageError when nothing can be written there."""
-    probe = folder / ".write-test"
+    """Raise StorageError when nothing can be written in a folder that is there, or is made later; makes nothing."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    probe = there / f".write-test-{os.getpid()}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
     except OSError as problem:
-        raise StorageError(f"The folder {folder.resolve()} cannot be written to: {problem.strerror}.") from problem
+        raise _unwritable(folder, problem) from problem
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that is about to be written in. Raises StorageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise _unwritable(folder, problem) from problem
+
+
+def _unwritable(folder: Path, problem: OSError) -> StorageError:
+    return StorageError(f"The folder {folder.resolve()} cannot be written to: {problem.strerror}.")

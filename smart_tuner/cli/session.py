@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from hashlib import sha256
 from pathlib import Path
@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 from model.tacotron2 import Tacotron2
 from smart_tuner.analysis.results import Result
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.options import STUDIES_DEFAULT, Options, require_writable
-from smart_tuner.errors import CheckpointError, Interrupted, SettingsError, StorageError, Verdict
+from smart_tuner.cli.options import Options, make_folder
+from smart_tuner.errors import CheckpointError, Interrupted, SettingsError, StorageError, TrackingError, Verdict
 from smart_tuner.execution.in_process import InThisProcess
 from smart_tuner.execution.processes import Processes
 from smart_tuner.execution.recorder import MlflowRecorder
@@ -30,9 +30,9 @@ from smart_tuner.report.view import View
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.corpus import Examples
 from smart_tuner.study.loop import Executor, Plan, run_trials
-from smart_tuner.study.store import number_of_trials
+from smart_tuner.study.store import number_of_trials, require_usable
 from smart_tuner.tracking import machine
-from smart_tuner.tracking.tracker import NOTE_CHARACTERS, Dataset, Tracker, refuse_leftovers
+from smart_tuner.tracking.tracker import NOTE_CHARACTERS, Dataset, Tracker, require_store_of_runs
 from smart_tuner.training.pretrained import load_pretrained
 from smart_tuner.trial import FROM_SCRATCH, InitialWeights, Train, Trial
 
@@ -76,13 +76,14 @@ class Session(Generic[S]):
         slots: list[Slot],
         make_study: Callable[[], S],
     ) -> None:
-        """Raises SettingsError for extras that cannot be had, StorageError for a broken tracking store."""
-        refuse_leftovers(options.tracking_uri)
+        """Raises SettingsError for extras that cannot be had."""
         self.options, self.console, self.name = options, console, name
         self.examples, self.slots, self.make_study = examples, slots, make_study
         self.folder = options.files.study(name)
         self.extras = machine.find_extras(settings.tracking.enhanced)
         self.study: S
+        self.lost: TrackingError | None = None
+        """Which of the stores was lost on the way, if one was."""
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -97,6 +98,7 @@ class Session(Generic[S]):
             command = machine.without_password(self.options.again(study=self.name))
             self.study.remember({"command": command, "folder": str(self.folder.path.resolve())})
             self.stop = stack.enter_context(stop_on_signal(announce_stop))
+            self.tracker.patience.stop = self.stop.is_set
             self._open = stack.pop_all()
         return self
 
@@ -133,12 +135,19 @@ class Session(Generic[S]):
             self.console.say("Continue", self.options.again(study=self.name))
             if interruption.kind == "user":
                 raise
+        except TrackingError as lost:
+            self.lost = lost
+            raise
         finally:
-            self.parent.close(status)
-            self.parent.reconcile(self.study.statuses())
+            self._close_parent(status)
 
     def conclude(self) -> View:
-        """What the study says by now, by the report; it becomes the description of its run in MLflow."""
+        """What the study says by now, by the report; it becomes the description of its run in MLflow.
+
+        Raises what the stores fail with; after a store was lost in the middle, that again.
+        """
+        if self.lost is not None:
+            raise self.lost
         evidence, reader = gather(self.options.storage, self.options.tracking_uri, self.name)
         catalogue = Catalogue("en")
         view = build_summary(evidence, reader)
@@ -157,6 +166,15 @@ class Session(Generic[S]):
             self.console.say(f"{catalogue(typed.label)}:")
             self.console.say(f"  {typed.command}")
 
+    def _close_parent(self, status: str) -> None:
+        try:
+            self.parent.close(status)
+            self.parent.reconcile(self.study.statuses())
+        except TrackingError as lost:
+            if self.lost is None:
+                raise
+            raise self.lost from lost  # what ended the study says more than what follows from it
+
     def describe_slots(self) -> str:
         """Where trials are trained, in words."""
         devices = ", ".join(sorted({slot.device for slot in self.slots}))
@@ -164,14 +182,21 @@ class Session(Generic[S]):
         return f"{how} on {devices}, {self.slots[0].threads} thread(s) each"
 
     def _lock(self, stack: ExitStack) -> None:
-        """Hold the study's lock, which the operating system frees when this process ends in whatever way."""
-        require_writable(self.folder.path)
+        """Hold the study's lock, which the operating system frees when this process ends in whatever way.
+
+        When the study is refused afterwards, what was made for it goes again.
+        """
+        folder = self.folder.path
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        make_folder(folder)
         try:
             stack.enter_context(FileLock(self.folder.lock, timeout=LOCK_SECONDS))
         except Timeout:
             raise StorageError(
                 f"Study {self.name!r} is being trained by another process; wait for it or name another study."
             ) from None
+        locks = (self.folder.lock, self.options.files.stores_lock)
+        stack.push(lambda kind, problem, where: remove_made(made, locks) if kind is not None else None)
 
     def _refuse_others_trials(self) -> None:
         """Raise StorageError for a folder with trials that no study knows: new ones would go on from theirs."""
@@ -183,10 +208,12 @@ class Session(Generic[S]):
 
     def _open_stores(self) -> tuple[S, Tracker]:
         """Optuna's study and MLflow's experiment. Their tables are made under a lock: two at once would crash."""
-        if self.options.tracking_uri is None or self.options.storage == STUDIES_DEFAULT:
-            require_writable(Path())
         with FileLock(self.options.files.stores_lock):
-            return self.make_study(), Tracker(self.options.tracking_uri, self.options.experiment)
+            study = self.make_study()
+            return study, Tracker(self.options.tracking_uri, self.options.experiment, self._say_waiting)
+
+    def _say_waiting(self, text: str) -> None:
+        self.console.say("Waiting", text, "yellow")
 
     def _dataset(self) -> Dataset:
         examples, data = self.examples, self.options.data
@@ -200,6 +227,23 @@ class Session(Generic[S]):
                 "validation": len(examples.validation),
             },
         )
+
+
+def require_stores(options: Options) -> None:
+    """Raise StorageError for stores that cannot be used, before the corpus is made ready; makes nothing."""
+    require_usable(options.storage)
+    require_store_of_runs(options.tracking_uri, options.experiment)
+
+
+def remove_made(folders: Sequence[Path], locks: Sequence[Path]) -> None:
+    """Remove folders that were just made, the innermost first, unless something other than locks is in them."""
+    for file in locks:
+        if file.parent in folders:
+            file.unlink(missing_ok=True)
+    for folder in folders:
+        if any(folder.iterdir()):
+            return
+        folder.rmdir()
 
 
 def find_initial_weights(options: Options, settings: Settings, examples: Examples) -> InitialWeights:

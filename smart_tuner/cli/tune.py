@@ -10,16 +10,15 @@ from smart_tuner.analysis.conclusions import Winner, find_winner
 from smart_tuner.cli import forecast
 from smart_tuner.cli.console import Console
 from smart_tuner.cli.corpus import describe_budget, describe_plan, prepare_corpus
+from smart_tuner.cli.inputs import find_space
 from smart_tuner.cli.options import Options
-from smart_tuner.cli.session import Session, find_deadline, find_initial_weights, study_name
+from smart_tuner.cli.session import Session, find_deadline, find_initial_weights, require_stores, study_name
 from smart_tuner.errors import Interrupted, SettingsError, StorageError
 from smart_tuner.execution.slots import Slot, choose_device, find_slots
 from smart_tuner.paths import trial_name
 from smart_tuner.report.commands import NOT_TRAINED
 from smart_tuner.settings.settings import Settings
 from smart_tuner.space import linter
-from smart_tuner.space.file import load_space
-from smart_tuner.space.shipped import locate_space, shipped_spaces
 from smart_tuner.space.space import Space
 from smart_tuner.speech import corpus
 from smart_tuner.speech.corpus import Examples
@@ -88,6 +87,7 @@ def run_tune(options: Options, console: Console) -> int:
     if options.dry_run:
         describe_search(options, space, settings, slots, console)
         return 0
+    require_stores(options)
     search = prepare_search(options, space, settings, full, slots, console)
     with Session(
         options,
@@ -148,23 +148,6 @@ def prepare_search(
         name=name,
         deadline=deadline,
     )
-
-
-def find_space(options: Options, settings: Settings) -> Space:
-    """The search space. Raises SettingsError."""
-    if options.space is None:
-        raise SettingsError(
-            f"--mode tune needs --space: a YAML file, or a shipped space's name ({', '.join(shipped_spaces())})."
-        )
-    file = locate_space(options.space)
-    space = load_space(file, settings, budget=settings.hparams.budget if options.has_own_budget else None)
-    for name in space.by_name if options.checkpoint else ():
-        if name == "hparams.reduction_factor" or name.startswith("model."):
-            raise SettingsError(
-                f"--checkpoint holds layers of one shape, and {space.file} searches over {name}, which gives them "
-                "others: leave it out of the space, or start without --checkpoint."
-            )
-    return space
 
 
 def find_tune_slots(options: Options, space: Space) -> list[Slot]:
