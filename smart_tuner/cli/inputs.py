@@ -10,7 +10,6 @@ from pathlib import Path
 
 from smart_tuner.cli.options import MLFLOW_DEFAULT, STUDIES_DEFAULT, Options, require_writable
 from smart_tuner.errors import SettingsError, StorageError
-from smart_tuner.paths import StudyFolder
 from smart_tuner.settings.settings import Settings
 from smart_tuner.space.file import load_space
 from smart_tuner.space.shipped import locate_space, shipped_spaces
@@ -172,7 +171,7 @@ def find_checkpoint(options: Options) -> Path:
         raise StorageError(
             f"Study {options.study!r} has no trial that ended healthy yet; --checkpoint takes the best.pt of any trial."
         )
-    file = StudyFolder(Path(facts.folder)).trial(number).best
+    file = options.find_study(facts.folder).trial(number).best
     if not file.is_file():
         raise StorageError(f"The voice of study {options.study!r}, {file}, is not there (any more).")
     return file

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smart_tuner.errors import SettingsError, StorageError
-from smart_tuner.paths import DEFAULT_OUTPUT, OutputFolder
+from smart_tuner.paths import DEFAULT_OUTPUT, OutputFolder, StudyFolder, find_moved
 from smart_tuner.report.commands import reword
 from smart_tuner.settings.budget import Budget
 from smart_tuner.settings.settings import Settings, load_settings
 from smart_tuner.tracking import machine
+from smart_tuner.tracking.stores import database_file
 
 MLFLOW_DEFAULT = "sqlite:///mlflow.db"
 STUDIES_DEFAULT = "sqlite:///smart_tuner.db"
@@ -115,6 +116,12 @@ class Options:
     def files(self) -> OutputFolder:
         """The folder for all that is kept beside the databases."""
         return OutputFolder(self.output)
+
+    def find_study(self, remembered: str) -> StudyFolder:
+        """A study's files: under the present --output, in this folder or beside the storage, else where they were."""
+        file = database_file(self.storage)
+        beside = (file.parent,) if file is not None else ()
+        return StudyFolder(find_moved(Path(remembered), self.output, DEFAULT_OUTPUT, Path(), *beside))
 
     @property
     def seconds(self) -> float | None:

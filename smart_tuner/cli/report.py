@@ -50,7 +50,8 @@ def find_source(options: Options, name: str | None) -> tuple[Evidence, Reader]:
     """What is known of a study, or of the runs that a filter of MLflow finds: that has an operator in it."""
     if name is not None and is_filter(name):
         return gather_runs(options.tracking_uri, name)
-    return gather(options.storage, options.tracking_uri, name)
+    evidence, reader = gather(options.storage, options.tracking_uri, name)
+    return replace(evidence, folder=str(options.find_study(evidence.folder).path) if evidence.folder else ""), reader
 
 
 def write_report(view: View, catalogue: Catalogue, folder: Path, formats: list[str]) -> list[Path]:

@@ -92,6 +92,10 @@ class Session(Generic[S]):
             self._lock(stack)
             self._refuse_others_trials()
             self.study, self.tracker = self._open_stores()
+            if self.tracker.left_behind:
+                kept = "MLflow keeps full paths, and goes on writing plots and audio to"
+                where = f"{self.tracker.left_behind}; another --experiment has its own here"
+                self.console.say("Warning", f"this folder was moved: {kept} {where}", "yellow")
             tags = {"study.mode": self.options.mode, "dataset.digest": self.examples.digest}
             self.parent = self.tracker.open_study(self.name, tags)
             self.parent.reconcile(self.study.statuses())

@@ -51,8 +51,9 @@ def run_train(options: Options, console: Console) -> int:
         results = session.study.results()
         best = summarise_training(results).best
         if best is not None:
-            files = session.folder.trial(best.number).path
-            console.say("Files", f"{files}/: best.pt, last.pt, metrics.jsonl, audio/")
+            folder = session.folder.trial(best.number)
+            files = [f"{file.name}/" if file.is_dir() else file.name for file in folder.kept if file.exists()]
+            console.say("Files", f"{folder.path}/: {', '.join(files)}")
         elif results:
             say_what_is_left(session, results)
     return 0 if best is not None else 1

@@ -34,6 +34,7 @@ from smart_tuner.tracking.tracker import (
     STORE_FAILURES,
     UI_ADDRESS,
     default_store,
+    find_artefacts,
     open_client,
     opening_store,
     refuse_leftovers,
@@ -169,8 +170,10 @@ class Reader:
         if self._client is None:
             raise StorageError(f"There is no tracking store {self.shown}, so the report cannot be stored there.")
         with _translated():
+            place = self._files(run_id)
+            assert place is not None  # there is a client
             for file in files:
-                self._client.log_artifact(run_id, str(file), ARTEFACT_FOLDER)
+                place.log_artifact(str(file), ARTEFACT_FOLDER)  # not by the client: the folder may have moved
             self._client.set_tag(run_id, "mlflow.note.content", fit_text(note, NOTE_CHARACTERS))
 
     def _list_experiments(self) -> list[str]:
@@ -205,7 +208,7 @@ class Reader:
         if self._client is None:
             return None
         if run_id not in self._places:
-            self._places[run_id] = self._client.get_run(run_id).info.artifact_uri
+            self._places[run_id] = find_artefacts(self.uri, self._client.get_run(run_id).info.artifact_uri)
         return get_artifact_repository(self._places[run_id], tracking_uri=self.uri)
 
     def _download_folder(self, run_id: str) -> Path:
@@ -227,7 +230,7 @@ class Reader:
 
     def _logged(self, run: Run) -> LoggedRun:
         info, data = run.info, run.data
-        self._places[info.run_id] = info.artifact_uri
+        self._places[info.run_id] = find_artefacts(self.uri, info.artifact_uri)
         return LoggedRun(
             run_id=info.run_id,
             name=info.run_name or info.run_id[:8],

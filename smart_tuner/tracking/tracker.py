@@ -19,7 +19,7 @@ from typing import Any, cast
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 logging.getLogger("alembic").setLevel(logging.WARNING)
-logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)  # Patience says what a lost server means
+logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)  # Patience says what a lost server means
 
 import mlflow
 import numpy as np
@@ -30,12 +30,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.dbmodels.models import SqlRun
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
 from numpy.typing import NDArray
 from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from smart_tuner.errors import StorageError, TrackingError
-from smart_tuner.paths import trial_name
+from smart_tuner.paths import find_moved, trial_name
 from smart_tuner.progress import Entry
 from smart_tuner.tracking import machine
 from smart_tuner.tracking.machine import Extras, without_password
@@ -153,6 +155,26 @@ def describe_deleted(uri: str | None, experiment: str, experiment_id: str) -> st
     return f"MLflow's experiment {experiment!r} was deleted; bring it back: {command}"
 
 
+def find_artefacts(address: str, kept: str) -> str:
+    """Where a run's artefacts are now: MLflow keeps full paths, and a database in a file may have moved with them."""
+    file = database_file(address)
+    if file is None or not is_local_uri(kept):
+        return kept
+    path = Path(local_file_uri_to_path(kept))
+    experiment = path.parents[1]  # <where>/<run id>/artifacts: a run that has none yet has no folder
+    moved = find_moved(experiment, file.absolute().parent) / path.relative_to(experiment)
+    return str(path if path.is_dir() and not moved.is_dir() else moved)
+
+
+def is_moved(address: str, location: str) -> bool:
+    """Whether an experiment's artefacts lie beside the database, and not where MLflow keeps that they are."""
+    file = database_file(address)
+    if file is None or not is_local_uri(location):
+        return False
+    kept = Path(local_file_uri_to_path(location))
+    return find_moved(kept, file.absolute().parent).resolve() != kept.resolve()
+
+
 class Tracker:
     """The tracking store of a study."""
 
@@ -168,6 +190,9 @@ class Tracker:
             client = MlflowClient(uri)
             known = client.get_experiment_by_name(experiment)
             self.experiment_id = known.experiment_id if known else client.create_experiment(experiment)
+        kept = known.artifact_location if known else ""
+        self.left_behind = kept if kept and is_moved(uri or default_store(), kept) else ""
+        """Where MLflow goes on writing artefacts though the working folder was moved; else empty."""
         self.uri, self.experiment = uri, experiment
         self.patience = Patience(uri or "mlflow.db", say, STORE_FAILURES, self._explain)
         self._plain_client = client
