@@ -1,7 +1,7 @@
 """--mode check: the preflight of a corpus."""
 
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.corpus import describe_plan, mel_cache, open_corpus
+from smart_tuner.cli.corpus import describe_plan, leaving_no_empty_cache, mel_cache, open_corpus
 from smart_tuner.cli.options import Options
 from smart_tuner.speech.preflight import check_corpus
 
@@ -16,8 +16,9 @@ def run_check(options: Options, console: Console) -> int:
         console.say("Dry run", "nothing was written")
         return 0
     opened = open_corpus(options, settings, console)
-    with console.counting("reading audio") as report:
-        notes = check_corpus(opened, settings, mel_cache(options, settings), report)
+    cache = mel_cache(options, settings)
+    with leaving_no_empty_cache(cache), console.counting("reading audio") as report:
+        notes = check_corpus(opened, settings, cache, report)
     console.say(f"Corpus {opened.name}")
     for note in notes:
         console.say(f"  {note.level:<6}{note.about:<13}", note.text, STYLES[note.level])

@@ -4,7 +4,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -200,12 +200,25 @@ def require_writable(folder: Path) -> None:
         raise _unwritable(folder, problem) from problem
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder that is about to be written in. Raises StorageError."""
+def make_folder(folder: Path) -> list[Path]:
+    """Make a folder to write in; which folders were made for it, the innermost first. Raises StorageError."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise _unwritable(folder, problem) from problem
+    return made
+
+
+def remove_made(made: Sequence[Path], files: Iterable[Path]) -> None:
+    """Remove files and folders that were just made, the innermost first, up to one in which something else is."""
+    for file in files:
+        file.unlink(missing_ok=True)
+    for folder in made:
+        if folder.exists():
+            if any(folder.iterdir()):
+                return
+            folder.rmdir()
 
 
 def _unwritable(folder: Path, problem: OSError) -> StorageError:

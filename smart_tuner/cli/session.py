@@ -2,10 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from hashlib import sha256
-from pathlib import Path
 from types import TracebackType
 from typing import Generic, Literal, Protocol, Self, TypeVar
 
@@ -14,7 +13,7 @@ from filelock import FileLock, Timeout
 from model.tacotron2 import Tacotron2
 from smart_tuner.analysis.results import Result
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.options import Options, make_folder
+from smart_tuner.cli.options import Options, make_folder, remove_made
 from smart_tuner.errors import CheckpointError, Interrupted, SettingsError, StorageError, TrackingError, Verdict
 from smart_tuner.execution.in_process import InThisProcess
 from smart_tuner.execution.processes import Processes
@@ -191,15 +190,14 @@ class Session(Generic[S]):
         When the study is refused afterwards, what was made for it goes again.
         """
         folder = self.folder.path
-        made = [path for path in (folder, *folder.parents) if not path.exists()]
-        make_folder(folder)
+        locks = [file for file in (self.folder.lock, self.options.files.stores_lock) if not file.exists()]
+        made = make_folder(folder)
         try:
             stack.enter_context(FileLock(self.folder.lock, timeout=LOCK_SECONDS))
         except Timeout:
             raise StorageError(
                 f"Study {self.name!r} is being trained by another process; wait for it or name another study."
             ) from None
-        locks = (self.folder.lock, self.options.files.stores_lock)
         stack.push(lambda kind, problem, where: remove_made(made, locks) if kind is not None else None)
 
     def _refuse_others_trials(self) -> None:
@@ -237,17 +235,6 @@ def require_stores(options: Options) -> None:
     """Raise StorageError for stores that cannot be used, before the corpus is made ready; makes nothing."""
     require_usable(options.storage)
     require_store_of_runs(options.tracking_uri, options.experiment)
-
-
-def remove_made(folders: Sequence[Path], locks: Sequence[Path]) -> None:
-    """Remove folders that were just made, the innermost first, unless something other than locks is in them."""
-    for file in locks:
-        if file.parent in folders:
-            file.unlink(missing_ok=True)
-    for folder in folders:
-        if any(folder.iterdir()):
-            return
-        folder.rmdir()
 
 
 def find_initial_weights(options: Options, settings: Settings, examples: Examples) -> InitialWeights:

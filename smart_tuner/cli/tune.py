@@ -20,7 +20,6 @@ from smart_tuner.report.commands import NOT_TRAINED
 from smart_tuner.settings.settings import Settings
 from smart_tuner.space import linter
 from smart_tuner.space.space import Space
-from smart_tuner.speech import corpus
 from smart_tuner.speech.corpus import Examples
 from smart_tuner.study import warm_start
 from smart_tuner.study.samplers import draw_samples
@@ -130,10 +129,9 @@ def prepare_search(
 ) -> Search:
     """The corpus made ready, and all that the search needs of it. Raises UserError."""
     deadline = find_deadline(options)
-    examples = prepare_corpus(options, settings, console)
+    examples = prepare_corpus(options, settings, console, largest_batch(space, settings))
     settings = at_equal_data(settings, len(examples.train))
     space = dataclasses.replace(space, budget=settings.hparams.budget)
-    corpus.check_sizes(len(examples.train), len(examples.validation), largest_batch(space, settings))
     start = find_initial_weights(options, settings, examples)
     # a space may be edited while its study goes on, so its name alone counts, not what it says
     name = options.study or f"{study_name('tune', settings, examples, start)}-{space.file.stem}"

@@ -194,9 +194,11 @@ def answer_in_time(ask: Callable[[], T]) -> T:
     Asked in a thread of its own, which nobody waits for then: a name that is looked up, a connection that hangs and a
     server that is silent all have other limits, some of minutes, and some have none.
     """
-    asked = ThreadPool(1).apply_async(ask)  # its thread does not keep the program from ending
+    pool = ThreadPool(1)  # unlike an executor's, its thread does not keep the program from ending
+    answer = pool.apply_async(ask)
+    pool.close()
     try:
-        return asked.get(None if users_own_limits() else ANSWER_SECONDS)
+        return answer.get(None if users_own_limits() else ANSWER_SECONDS)
     except NoAnswer:
         raise TimeoutError(f"no answer within {ANSWER_SECONDS:g} s") from None
 
@@ -210,7 +212,7 @@ def users_own_limits() -> bool:
 def require_database(address: str, *, write: bool) -> None:
     """Try a database, if it is there; one in a file is made later. Raises SQLAlchemyError, OSError, ImportError.
 
-    To write, a transaction is begun and ended at once: it shows a lock and a file that may only be read.
+    To write, a transaction is begun and rolled back: it shows a lock and a file that may only be read.
     """
     file = database_file(address)
     if file is not None and not file.exists():
@@ -229,6 +231,8 @@ def _try_database(address: str, write: bool) -> None:
                 if write:
                     connection.rollback()
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    connection.exec_driver_sql("CREATE TABLE write_test (x)")
+                    connection.rollback()
     finally:
         engine.dispose()
 
