@@ -18,10 +18,12 @@ from smart_tuner.tracking.stores import (
     STUDIES,
     connect_to,
     describe_trouble,
+    first_line,
     is_missing,
     refuse_missing_studies,
     refusing,
     require_database,
+    root_cause,
 )
 
 ANOTHER = "name another study with --study."
@@ -70,8 +72,9 @@ def translating_failures() -> Iterator[None]:
     except (StorageInternalError, SQLAlchemyError) as problem:
         trouble = describe_trouble(problem)
         failure = TrackingRefusal if trouble.kind == "refusal" else TrackingError
+        said = f"{trouble.text} ({first_line(root_cause(problem))})"  # a driver's own words name the server
         raise failure(
-            f"The study storage failed: {trouble.text}; put that right, and the same command goes on."
+            f"The study storage failed: {said}; once that is put right, the same command goes on."
         ) from problem
 
 

@@ -130,6 +130,11 @@ def first_line(problem: BaseException) -> str:
     return (str(problem).splitlines() or [type(problem).__name__])[0]
 
 
+def root_cause(problem: BaseException) -> BaseException:
+    """What a failure came from in the first place."""
+    return list(_causes(problem))[-1]
+
+
 def _causes(problem: BaseException | None) -> Iterator[BaseException]:
     seen: set[int] = set()
     while problem is not None and id(problem) not in seen:

@@ -169,13 +169,13 @@ def test_a_vocoder_file_speaks_in_place_of_griffin_lim(folder: Path) -> None:
 # the winner of a study
 
 
-def study(folder: Path, *losses: float | None) -> None:
+def study(folder: Path, *losses: float | None, output: str = "files") -> None:
     """A train study in which trials ended with these losses; None: it was stopped."""
     identity = Identity(
         mode="train", objectives=(("validation.loss", "minimize"),), settings=small.settings(), corpus="c"
     )
     made = open_study("night", STORAGE, identity)
-    made.set_user_attr("folder", str(folder / "files" / "studies" / "night"))
+    made.set_user_attr("folder", str(folder / output / "studies" / "night"))
     for number, loss in enumerate(losses):
         trial = made.ask()
         best = {"value": loss, "step": 1, "cost": loss, "feasible": True, "metrics": {}, "violations": {}}
@@ -193,6 +193,27 @@ def test_the_best_trial_of_a_study_speaks(folder: Path) -> None:
     result = invoke(*SYNTH, "--study", "night", "--text", "bad", "--output", "out")
     assert result.exit_code == 0, result.output
     assert "trial-0001/best.pt" in result.stdout
+
+
+@pytest.mark.parametrize("kept", ["files", "smart_tuner_files", "out"])
+def test_the_voice_of_a_folder_that_was_renamed_speaks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    """From within it, and from elsewhere by its storage; what lies under the present --output goes first."""
+    (folder / "work").mkdir()
+    monkeypatch.chdir(folder / "work")
+    study(folder / "work", 1.0, output=kept)
+    voice(folder / f"work/{kept}/studies/night/trial-0000/best.pt")
+    monkeypatch.chdir(folder)
+    (folder / "work").rename(folder / "renamed")
+    words = (*SYNTH, "--study", "night", "--text", "bad")
+    beside = ("--storage", f"sqlite:///{folder}/renamed/smart_tuner.db")
+    said = invoke(*words, *beside, "--output", "said")
+    assert f"Voice      {folder}/renamed/{kept}/studies/night/trial-0000/best.pt" in said.stdout, said.output
+    monkeypatch.chdir(folder / "renamed")
+    assert f"Voice      {kept}/studies/night/trial-0000/best.pt" in invoke(*words, "--output", kept).stdout
+    voice(folder / "here/studies/night/trial-0000/best.pt")
+    assert f"Voice      {folder}/here/studies" in invoke(*words, "--output", f"{folder}/here").stdout
 
 
 @pytest.mark.slow

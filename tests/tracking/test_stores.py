@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import UNAUTHENTICATED
 from mlflow.tracking import MlflowClient
 
 from smart_tuner.errors import StorageError, TrackingError, TrackingRefusal
@@ -272,7 +273,7 @@ def test_what_passes_is_waited_for_and_said_once(failure: Exception, said: list[
 @pytest.mark.parametrize(
     "failure",
     [
-        MlflowException("API request failed with error code 401 != 200.", error_code=16),
+        MlflowException("API request failed with error code 401 != 200.", error_code=UNAUTHENTICATED),
         MlflowException("attempt to write a readonly database"),
         MlflowException("Detected out-of-date database schema"),
     ],
