@@ -292,6 +292,7 @@ class Patience:
         self.failure: TrackingError | None = None
         """Why it gave up."""
         self._began: float | None = None
+        self._noticed = -SILENT_SECONDS
         self._lock = threading.Lock()
 
     def __call__(self, call: Callable[[], T]) -> T:
@@ -348,11 +349,17 @@ class Patience:
                 self.say(f"{self.address} answers again, after {time.monotonic() - self._began:.0f} s.")
                 self._began = None
 
+    def _notice(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if now - self._noticed >= SILENT_SECONDS:  # several threads may wait for one server
+                self._noticed = now
+                self.say(f"{self.address} has not answered for {SILENT_SECONDS:.0f} s; still waiting.")
+
     @contextmanager
     def _watching(self) -> Iterator[None]:
         """Say when the answer is long in coming: a server that hangs neither refuses nor fails for minutes."""
-        said = f"{self.address} has not answered for {SILENT_SECONDS:.0f} s; still waiting."
-        timer = threading.Timer(SILENT_SECONDS, self.say, [said])
+        timer = threading.Timer(SILENT_SECONDS, self._notice)
         timer.daemon = True
         timer.start()
         try:
