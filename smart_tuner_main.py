@@ -170,20 +170,22 @@ def main(
 ) -> None:
     """Find out how to train Tacotron 2 on a voice corpus, and train it."""
     from smart_tuner.cli.console import Console
+    from smart_tuner.cli.inputs import refuse_early
     from smart_tuner.cli.options import Options
-    from smart_tuner.errors import CorpusError, SmartTunerError, UserError
+    from smart_tuner.errors import CorpusError, SmartTunerError, TrackingRefusal, UserError
 
     console = Console()
     typed = [name for name in context.params if is_typed(context, name)]
     try:
         options = Options.of(context.params, typed)
+        refuse_early(options)
         raise typer.Exit(run_mode(options, console))
     except UserError as problem:
         console.error(str(problem))
         raise typer.Exit(1 if isinstance(problem, CorpusError) and mode is Mode.check else 2) from None
     except SmartTunerError as problem:
         console.error(str(problem))
-        raise typer.Exit(1) from None
+        raise typer.Exit(2 if isinstance(problem, TrackingRefusal) else 1) from None
     except KeyboardInterrupt:
         console.error("Interrupted before it began; the same command starts again and keeps what is cached.")
         raise typer.Exit(130) from None

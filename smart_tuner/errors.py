@@ -16,6 +16,7 @@ SmartTunerError
     └── Outage                a breakage around the training: once it is mended, the trial goes on from its checkpoint
         ├── CheckpointError   a checkpoint cannot be written or read
         └── TrackingError     the tracking store does not take what it is given
+            └── TrackingRefusal   nor ever will, until somebody puts it right there: exit code 2
 Anything else is a bug and stops the program loudly.
 """
 
@@ -138,3 +139,7 @@ class CheckpointError(Outage):
 
 class TrackingError(Outage):
     """The tracking store failed."""
+
+
+class TrackingRefusal(TrackingError):
+    """The tracking store refuses, and waiting does not help: a deleted experiment, a wrong password."""

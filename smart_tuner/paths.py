@@ -11,6 +11,18 @@ def trial_name(number: int) -> str:
     return f"trial-{number:04d}"
 
 
+def find_moved(remembered: Path, *bases: Path) -> Path:
+    """Where a folder lies now whose full path was kept: a working folder may be renamed, or moved with all in it.
+
+    It is the longest end of that path, of two names at least, that is there below one of the bases, the first base
+    first; else the path as it was kept.
+    """
+    names = remembered.parts[1:] if remembered.is_absolute() else remembered.parts
+    tails = [Path(*names[start:]) for start in range(len(names) - 1)]
+    there = (base / tail for base in bases for tail in tails)
+    return next((path for path in there if path.is_dir()), remembered)
+
+
 @dataclass(frozen=True)
 class TrialFolder:
     """The files of one trial."""
@@ -41,6 +53,11 @@ class TrialFolder:
     def lock(self) -> Path:
         """Held by the process that trains here."""
         return self.path / ".lock"
+
+    @property
+    def kept(self) -> tuple[Path, ...]:
+        """All that a user may want, whether it is there or not: without audio, plots or a checkpoint it may be less."""
+        return self.best, self.last, self.journal, self.audio
 
     @property
     def last_good(self) -> Path | None:

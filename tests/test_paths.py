@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smart_tuner.paths import DEFAULT_OUTPUT, OutputFolder, StudyFolder, TrialFolder, trial_name
+from smart_tuner.paths import DEFAULT_OUTPUT, OutputFolder, StudyFolder, TrialFolder, find_moved, trial_name
 
 
 def test_a_trial_is_named_by_four_digits_or_more() -> None:
@@ -72,3 +72,27 @@ def test_a_checkpoint_from_elsewhere_belongs_to_the_default_folder(file: str) ->
 )
 def test_a_report_has_a_folder_that_any_file_system_takes(studies: list[str], name: str) -> None:
     assert OutputFolder(Path("out")).report(*studies) == Path("out/reports") / name
+
+
+KEPT = Path("/old/work/out/studies/night")
+
+
+@pytest.mark.parametrize("there", ["out/studies/night", "studies/night", "work/out/studies/night"])
+def test_what_was_moved_is_found_by_the_end_of_its_path(tmp_path: Path, there: str) -> None:
+    (tmp_path / there).mkdir(parents=True)
+    assert find_moved(KEPT, tmp_path / "none", tmp_path) == tmp_path / there
+
+
+def test_the_first_base_goes_first_and_the_kept_path_last(tmp_path: Path) -> None:
+    kept, first, second = (tmp_path / name / "studies" / "night" for name in ("kept", "first", "second"))
+    bases = (tmp_path / "first", tmp_path / "second")
+    assert find_moved(kept, *bases) == kept, "even when it is not there"
+    for folder in (kept, second, first):
+        folder.mkdir(parents=True)
+        assert find_moved(kept, *bases) == folder
+
+
+def test_a_folder_of_the_last_name_alone_is_another(tmp_path: Path) -> None:
+    (tmp_path / "night").mkdir()
+    assert find_moved(KEPT, tmp_path) == KEPT
+    assert find_moved(Path(), tmp_path) == Path()

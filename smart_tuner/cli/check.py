@@ -1,7 +1,8 @@
 """--mode check: the preflight of a corpus."""
 
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.corpus import describe_plan, judge_search, mel_cache, open_corpus
+from smart_tuner.cli.corpus import describe_plan, judge_search, leaving_no_empty_cache, mel_cache, open_corpus
+from smart_tuner.cli.inputs import find_space
 from smart_tuner.cli.options import Options
 from smart_tuner.speech import preflight
 
@@ -16,13 +17,12 @@ def run_check(options: Options, console: Console) -> int:
         console.say("Dry run", "nothing was written")
         return 0
     opened = open_corpus(options, settings, console)
-    with console.counting("reading audio") as report:
-        sound = preflight.read_sound(opened, settings, mel_cache(options, settings), report)
+    cache = mel_cache(options, settings)
+    with leaving_no_empty_cache(cache), console.counting("reading audio") as report:
+        sound = preflight.read_sound(opened, settings, cache, report)
     notes = preflight.judge(opened, settings, sound)
     console.say(f"Corpus {opened.name}")
     if options.space is not None:
-        from smart_tuner.cli.tune import find_space  # Optuna and MLflow take seconds to import
-
         notes += judge_search(find_space(options, settings), settings, preflight.train_lengths(opened, sound))
     for note in notes:
         console.say(f"  {note.level:<6}{note.about:<13}", note.text, STYLES[note.level])

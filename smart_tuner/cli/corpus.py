@@ -1,11 +1,12 @@
 """The corpus of a mode: opened, described before anything runs, and made ready for training."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.options import Options, require_writable
+from smart_tuner.cli.options import Options, remove_made
 from smart_tuner.errors import SettingsError
 from smart_tuner.evaluation.freerun import speaks_freely
 from smart_tuner.evaluation.recogniser import Recogniser
@@ -19,7 +20,7 @@ from smart_tuner.speech.corpus import Corpus
 from smart_tuner.speech.examples import Examples, prepare_examples
 from smart_tuner.speech.notes import CorpusNote, require_fit
 from smart_tuner.speech.preconditions import judge_settings
-from smart_tuner.speech.preflight import Sound
+from smart_tuner.speech.preflight import Sound, judge_sizes
 
 DEMO_FRAMES = 4.8
 """Mel frames of a character when the demo corpus is spoken."""
@@ -39,25 +40,41 @@ def mel_cache(options: Options, settings: Settings) -> MelCache:
     return MelCache(options.files.mels, settings.speech)
 
 
+@contextmanager
+def leaving_no_empty_cache(cache: MelCache) -> Iterator[None]:
+    """Remove a mel cache that was made for nothing: none of the corpus's files could be read."""
+    made = [path for path in (cache.folder, *cache.folder.parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        if made and cache.folder.is_dir() and not any(cache.folder.glob("*.npy")):
+            remove_made(made, list(cache.folder.iterdir()))
+
+
 def open_corpus(options: Options, settings: Settings, console: Console) -> Corpus:
-    """The corpus that was named, or the demo corpus, spoken first when need be. Raises CorpusError, StorageError."""
+    """The corpus that was named, or the demo corpus, spoken first when need be. Raises CorpusError, StorageError.
+
+    The demo corpus is refused before it is spoken when a batch is larger.
+    """
     sources: Sequence[Path] = options.data
     language = demo_language(options, settings)
     if language is not None:
+        require_fit(demo_lengths(language, settings)[-1])
         console.say("Corpus", "no --data: the built-in demo corpus, spoken by espeak-ng")
-        require_writable(options.output)
         with console.counting("speaking the demo corpus") as report:
             sources = [demo.build(options.files.demo, language, report)]
-    opened = corpus.read_corpus(sources, settings)
-    require_writable(options.output)
-    return opened
+    return corpus.read_corpus(sources, settings)
 
 
-def prepare_corpus(options: Options, settings: Settings, console: Console) -> Examples:
-    """The corpus, checked, with all its mels in the cache and, where it is wanted, its recogniser."""
-    opened = open_corpus(options, settings, console)
-    with console.counting("computing mels") as report:
-        examples = prepare_examples(opened, settings, mel_cache(options, settings), report)
+def prepare_corpus(options: Options, settings: Settings, console: Console, largest: Settings | None = None) -> Examples:
+    """The corpus, checked, with all its mels in the cache and, where it is wanted, its recogniser.
+
+    largest: settings with the largest batch of a search; such a batch must be there too. Raises CorpusError.
+    """
+    opened, cache = open_corpus(options, largest or settings, console), mel_cache(options, settings)
+    require_fit(judge_sizes(len(opened.train), len(opened.validation), largest or settings))
+    with leaving_no_empty_cache(cache), console.counting("computing mels") as report:
+        examples = prepare_examples(opened, settings, cache, report)
     train, validation = len(examples.train), len(examples.validation)
     console.say(
         "Corpus",
@@ -101,7 +118,7 @@ def demo_lengths(language: str, settings: Settings) -> tuple[Lengths, int, str, 
     sentences = demo.read_sentences(language)
     held = corpus.hold_out(len(sentences), settings)
     lengths = [(round(DEMO_FRAMES * len(sentence)), len(sentence)) for sentence in sentences[held:]]
-    notes = [*preflight.judge_sizes(len(lengths), held, settings), *judge_settings(settings, lengths)]
+    notes = [*judge_sizes(len(lengths), held, settings), *judge_settings(settings, lengths)]
     return lengths, held, f"demo corpus, {len(sentences)} sentences, language {language}", notes
 
 

@@ -1,19 +1,21 @@
 """What the command line asks for: one record, checked; each mode takes of it what it needs."""
 
+import os
 import re
 import shlex
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from smart_tuner.errors import SettingsError, StorageError
-from smart_tuner.paths import DEFAULT_OUTPUT, OutputFolder
+from smart_tuner.paths import DEFAULT_OUTPUT, OutputFolder, StudyFolder, find_moved
 from smart_tuner.report.commands import reword
 from smart_tuner.settings.budget import Budget
 from smart_tuner.settings.settings import Settings, load_settings
 from smart_tuner.tracking import machine
+from smart_tuner.tracking.stores import database_file
 
 MLFLOW_DEFAULT = "sqlite:///mlflow.db"
 STUDIES_DEFAULT = "sqlite:///smart_tuner.db"
@@ -66,12 +68,19 @@ class Options:
     def __post_init__(self) -> None:
         if self.mode in (*ON_A_CORPUS, "synth") and not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise SettingsError(f"--device is auto, cpu, cuda or cuda:N; received {self.device!r}.")
+        if self.checkpoint is not None and not self.checkpoint.is_file():
+            raise SettingsError(f"--checkpoint: there is no file {self.checkpoint}.")
         if self.mode not in ON_A_CORPUS:
             return
         if self.trials < 1:
             raise SettingsError(f"--trials must be at least 1; received {self.trials}.")
         if self.workers is not None and self.workers < 0:
             raise SettingsError(f"--workers must be at least 0 (0: in this process); received {self.workers}.")
+        if self.mode == "train" and (self.workers or 0) > 1:
+            raise SettingsError(
+                "--workers above 1 is for --mode tune: here a trial hangs on how the one before ended; "
+                f"received {self.workers}."
+            )
         if self.per_gpu < 1:
             raise SettingsError(f"--per-gpu must be at least 1; received {self.per_gpu}.")
         if self.timeout is not None and not is_time(self.timeout):
@@ -79,8 +88,6 @@ class Options:
         if self.study is not None and not re.fullmatch(r"(?!\.+$)[\w.-]{1,100}", self.study):  # it names a folder
             rule = "--study takes 1 to 100 letters, digits, dots, dashes or underscores, not dots alone"
             raise SettingsError(f"{rule}; received {self.study!r}.")
-        if self.checkpoint is not None and not self.checkpoint.is_file():
-            raise SettingsError(f"--checkpoint: there is no file {self.checkpoint}.")
         if self.storage == (self.tracking_uri or MLFLOW_DEFAULT):
             raise StorageError(f"MLflow and Optuna cannot share one database; both were given {self.storage}.")
 
@@ -109,6 +116,12 @@ class Options:
     def files(self) -> OutputFolder:
         """The folder for all that is kept beside the databases."""
         return OutputFolder(self.output)
+
+    def find_study(self, remembered: str) -> StudyFolder:
+        """A study's files: under the present --output, in this folder or beside the storage, else where they were."""
+        file = database_file(self.storage)
+        beside = (file.parent,) if file is not None else ()
+        return StudyFolder(find_moved(Path(remembered), self.output, DEFAULT_OUTPUT, Path(), *beside))
 
     @property
     def seconds(self) -> float | None:
@@ -177,11 +190,36 @@ def is_time(text: str) -> bool:
 
 
 def require_writable(folder: Path) -> None:
-    """Make the folder if need be. Raises StorageError when nothing can be written there."""
-    probe = folder / ".write-test"
+    """Raise StorageError when nothing can be written in a folder that is there, or is made later; makes nothing."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    probe = there / f".write-test-{os.getpid()}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
     except OSError as problem:
-        raise StorageError(f"The folder {folder.resolve()} cannot be written to: {problem.strerror}.") from problem
+        raise _unwritable(folder, problem) from problem
+
+
+def make_folder(folder: Path) -> list[Path]:
+    """Make a folder to write in; which folders were made for it, the innermost first. Raises StorageError."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise _unwritable(folder, problem) from problem
+    return made
+
+
+def remove_made(made: Sequence[Path], files: Iterable[Path]) -> None:
+    """Remove files and folders that were just made, the innermost first, up to one in which something else is."""
+    for file in files:
+        file.unlink(missing_ok=True)
+    for folder in made:
+        if folder.exists():
+            if any(folder.iterdir()):
+                return
+            folder.rmdir()
+
+
+def _unwritable(folder: Path, problem: OSError) -> StorageError:
+    return StorageError(f"The folder {folder.resolve()} cannot be written to: {problem.strerror}.")

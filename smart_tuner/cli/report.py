@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.options import Options, require_writable
-from smart_tuner.errors import SettingsError, StorageError, TrackingError
+from smart_tuner.cli.inputs import is_filter
+from smart_tuner.cli.options import Options, make_folder
+from smart_tuner.errors import StorageError, TrackingError
 from smart_tuner.report.build import build_view, notice_unread
 from smart_tuner.report.catalogue import Catalogue
 from smart_tuner.report.evidence import Evidence
@@ -25,7 +26,6 @@ SCREEN = 7
 
 def run_report(options: Options, console: Console) -> int:
     """Write the report. The exit code: 0 also when the study holds nothing to praise, for the report says so."""
-    check_options(options)
     catalogue = Catalogue(options.lang)
     sources = [find_source(options, name) for name in options.compare or (options.study,)]
     views = [view_study(evidence, reader, catalogue) for evidence, reader in sources]
@@ -40,17 +40,6 @@ def run_report(options: Options, console: Console) -> int:
     return 0
 
 
-def check_options(options: Options) -> None:
-    """Raise SettingsError for formats that there are not, and for options that say the same."""
-    unknown = [name for name in options.format_.split(",") if name not in WRITERS]
-    if unknown:
-        raise SettingsError(f"--format takes {', '.join(WRITERS)}, or several of them; received {options.format_!r}.")
-    if options.study is not None and options.compare is not None:
-        raise SettingsError("--study and --compare both say what to report on; give one of them.")
-    if options.compare is not None and options.compare[0] == options.compare[1]:
-        raise SettingsError(f"--compare takes two different studies; received {options.compare[0]} twice.")
-
-
 def view_study(evidence: Evidence, reader: Reader, catalogue: Catalogue) -> View:
     """A study's view, with what could not be read among its notices."""
     view = build_view(evidence, reader, catalogue)
@@ -59,14 +48,15 @@ def view_study(evidence: Evidence, reader: Reader, catalogue: Catalogue) -> View
 
 def find_source(options: Options, name: str | None) -> tuple[Evidence, Reader]:
     """What is known of a study, or of the runs that a filter of MLflow finds: that has an operator in it."""
-    if name is not None and any(sign in name for sign in "=<>'\" "):
+    if name is not None and is_filter(name):
         return gather_runs(options.tracking_uri, name)
-    return gather(options.storage, options.tracking_uri, name)
+    evidence, reader = gather(options.storage, options.tracking_uri, name)
+    return replace(evidence, folder=str(options.find_study(evidence.folder).path) if evidence.folder else ""), reader
 
 
 def write_report(view: View, catalogue: Catalogue, folder: Path, formats: list[str]) -> list[Path]:
     """Write the files, each complete or not at all. Raises StorageError for a folder that cannot be written to."""
-    require_writable(folder)
+    make_folder(folder)
     texts = {folder / f"report.{suffix}": WRITERS[suffix](view, catalogue) for suffix in formats}
     for file, text in texts.items():
         half = file.with_suffix(".half")

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from hashlib import sha256
-from pathlib import Path
 from types import TracebackType
 from typing import Generic, Literal, Protocol, Self, TypeVar
 
@@ -14,8 +13,17 @@ from filelock import FileLock, Timeout
 from model.tacotron2 import Tacotron2
 from smart_tuner.analysis.results import Result
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.options import STUDIES_DEFAULT, Options, require_writable
-from smart_tuner.errors import CheckpointError, Fault, Interrupted, Outage, SettingsError, StorageError, Verdict
+from smart_tuner.cli.options import Options, make_folder, remove_made
+from smart_tuner.errors import (
+    CheckpointError,
+    Fault,
+    Interrupted,
+    Outage,
+    SettingsError,
+    StorageError,
+    TrackingError,
+    Verdict,
+)
 from smart_tuner.execution.in_process import InThisProcess
 from smart_tuner.execution.processes import Processes
 from smart_tuner.execution.recorder import MlflowRecorder
@@ -30,9 +38,9 @@ from smart_tuner.report.view import View
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.examples import Examples
 from smart_tuner.study.loop import Executor, Plan, run_trials
-from smart_tuner.study.store import number_of_trials
+from smart_tuner.study.store import number_of_trials, require_usable
 from smart_tuner.tracking import machine
-from smart_tuner.tracking.tracker import NOTE_CHARACTERS, Dataset, Tracker, refuse_leftovers
+from smart_tuner.tracking.tracker import NOTE_CHARACTERS, Dataset, Tracker, require_store_of_runs
 from smart_tuner.training.pretrained import load_pretrained
 from smart_tuner.trial import FROM_SCRATCH, InitialWeights, Train, Trial
 
@@ -76,8 +84,7 @@ class Session(Generic[S]):
         slots: list[Slot],
         make_study: Callable[[], S],
     ) -> None:
-        """Raises SettingsError for extras that cannot be had, StorageError for a broken tracking store."""
-        refuse_leftovers(options.tracking_uri)
+        """Raises SettingsError for extras that cannot be had."""
         self.options, self.console, self.name = options, console, name
         self.examples, self.slots, self.make_study = examples, slots, make_study
         self.folder = options.files.study(name)
@@ -85,6 +92,8 @@ class Session(Generic[S]):
         self.study: S
         self.closed = False
         """Whether the study's run in MLflow has ended."""
+        self.lost: TrackingError | None = None
+        """Which of the stores was lost on the way, if one was."""
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -93,12 +102,17 @@ class Session(Generic[S]):
             self._lock(stack)
             self._refuse_others_trials()
             self.study, self.tracker = self._open_stores()
+            if self.tracker.left_behind:
+                kept = "MLflow keeps full paths, and goes on writing plots and audio to"
+                where = f"{self.tracker.left_behind}; another --experiment has its own here"
+                self.console.say("Warning", f"this folder was moved: {kept} {where}", "yellow")
             tags = {"study.mode": self.options.mode, "dataset.digest": self.examples.digest}
             self.parent = self.tracker.open_study(self.name, tags)
             self.parent.reconcile(self.study.statuses())
             command = machine.without_password(self.options.again(study=self.name))
             self.study.remember({"command": command, "folder": str(self.folder.path.resolve())})
             self.stop = stack.enter_context(stop_on_signal(announce_stop))
+            self.tracker.patience.stop = self.stop.is_set
             self._open = stack.pop_all()
         return self
 
@@ -138,14 +152,20 @@ class Session(Generic[S]):
             self.console.say("Continue", self.options.again(study=self.name))
             if interruption.kind == "user":
                 raise
+        except TrackingError as lost:
+            self.lost = lost
+            raise
         finally:
             self.close(status)
 
     def close(self, status: str) -> None:
         """End the study's run, and those of its trials that a kill left open. Raises TrackingError."""
         self.closed = True
-        self.parent.close(status)
-        self.parent.reconcile(self.study.statuses())
+        try:
+            self.parent.close(status)
+            self.parent.reconcile(self.study.statuses())
+        except TrackingError as lost:
+            raise self.lost or lost from lost  # what ended the study says more than what follows from it
 
     def leave(self, end: Interrupted | Fault) -> int:
         """Sum up a study whose trials ended early. The exit code after an interruption; raises what else it was."""
@@ -182,14 +202,20 @@ class Session(Generic[S]):
         return f"{how} on {devices}, {self.slots[0].threads} thread(s) each"
 
     def _lock(self, stack: ExitStack) -> None:
-        """Hold the study's lock, which the operating system frees when this process ends in whatever way."""
-        require_writable(self.folder.path)
+        """Hold the study's lock, which the operating system frees when this process ends in whatever way.
+
+        When the study is refused afterwards, what was made for it goes again.
+        """
+        folder = self.folder.path
+        locks = [file for file in (self.folder.lock, self.options.files.stores_lock) if not file.exists()]
+        made = make_folder(folder)
         try:
             stack.enter_context(FileLock(self.folder.lock, timeout=LOCK_SECONDS))
         except Timeout:
             raise StorageError(
                 f"Study {self.name!r} is being trained by another process; wait for it or name another study."
             ) from None
+        stack.push(lambda kind, problem, where: remove_made(made, locks) if kind is not None else None)
 
     def _refuse_others_trials(self) -> None:
         """Raise StorageError for a folder with trials that no study knows: new ones would go on from theirs."""
@@ -201,10 +227,12 @@ class Session(Generic[S]):
 
     def _open_stores(self) -> tuple[S, Tracker]:
         """Optuna's study and MLflow's experiment. Their tables are made under a lock: two at once would crash."""
-        if self.options.tracking_uri is None or self.options.storage == STUDIES_DEFAULT:
-            require_writable(Path())
         with FileLock(self.options.files.stores_lock):
-            return self.make_study(), Tracker(self.options.tracking_uri, self.options.experiment)
+            study = self.make_study()
+            return study, Tracker(self.options.tracking_uri, self.options.experiment, self._say_waiting)
+
+    def _say_waiting(self, text: str) -> None:
+        self.console.say("Waiting", text, "yellow")
 
     def _dataset(self) -> Dataset:
         examples, data = self.examples, self.options.data
@@ -218,6 +246,12 @@ class Session(Generic[S]):
                 "validation": len(examples.validation),
             },
         )
+
+
+def require_stores(options: Options) -> None:
+    """Raise StorageError for stores that cannot be used, before the corpus is made ready; makes nothing."""
+    require_usable(options.storage)
+    require_store_of_runs(options.tracking_uri, options.experiment)
 
 
 def find_initial_weights(options: Options, settings: Settings, examples: Examples) -> InitialWeights:

@@ -1,7 +1,6 @@
 """--mode synth: a voice says texts, as sound files, with plots of its attention and what went wrong on each."""
 
 import json
-import math
 import re
 import textwrap
 from collections.abc import Callable, Sequence
@@ -10,18 +9,17 @@ from typing import Any
 
 from torch import Tensor
 
-from smart_tuner.analysis.conclusions import best_trial
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.options import Options, require_writable
-from smart_tuner.errors import CheckpointError, SettingsError, StorageError
+from smart_tuner.cli.inputs import find_checkpoint, read_style, read_texts
+from smart_tuner.cli.options import Options, make_folder
+from smart_tuner.errors import CheckpointError, StorageError
 from smart_tuner.evaluation.recogniser import Recogniser, recogniser_file
 from smart_tuner.evaluation.voice import PreparedText, Synthesis, Voice
 from smart_tuner.execution.slots import choose_device
 from smart_tuner.figures import plots
-from smart_tuner.paths import OutputFolder, StudyFolder
+from smart_tuner.paths import OutputFolder
 from smart_tuner.speech import audio, vocoder
 from smart_tuner.speech.vocoder import Vocoder
-from smart_tuner.study.facts import read_facts
 
 SENTENCES = "sentences.jsonl"
 SEED = 1
@@ -33,7 +31,6 @@ def run_synth(options: Options, console: Console) -> int:
 
     Raises UserError: before anything is written, but for a vocoder that fails on speech, and a disk that is full.
     """
-    refuse_contradictions(options)
     texts, weights = read_texts(options), read_style(options.style)
     file = find_checkpoint(options)
     voice = Voice.load(file, choose_device(options.device))
@@ -41,7 +38,7 @@ def run_synth(options: Options, console: Console) -> int:
     prepared = voice.prepare(texts)
     speak = vocoder.load_vocoder(options.vocoder, voice.settings.speech, voice.device)
     folder = options.output
-    require_writable(folder)
+    make_folder(folder)
     announce_voice(options, file, voice, prepared, console)
     earlier = forget_earlier(folder)
     seed = SEED if options.seed is None else options.seed
@@ -59,74 +56,6 @@ def run_synth(options: Options, console: Console) -> int:
     summarise_speech(spoken, voice, file, options, folder, console)
     remove_earlier(earlier, len(spoken))
     return 0
-
-
-def refuse_contradictions(options: Options) -> None:
-    """Raise SettingsError for options that say the same, or too little."""
-    if (options.checkpoint is None) == (options.study is None):
-        raise SettingsError("--mode synth takes its voice from --checkpoint or from --study; give one of them.")
-    if bool(options.text) == (options.text_file is not None):
-        raise SettingsError("--mode synth says what --text or --text-file gives; give one of them.")
-    if options.reference is not None and options.style is not None:
-        raise SettingsError("--reference and --style both say how a voice shall sound; give one of them.")
-    if options.seed is not None and not 0 <= options.seed <= 2**62:
-        raise SettingsError(f"--seed must be from 0 to {2**62}; received {options.seed}.")
-
-
-# what to say, and in which voice
-
-
-def read_texts(options: Options) -> list[str]:
-    """The texts to say: those given, or the lines of the file that hold something. Raises SettingsError."""
-    if options.text_file is None:
-        return list(options.text)
-    try:
-        lines = options.text_file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise SettingsError(f"--text-file: {options.text_file} cannot be read as UTF-8 text: {problem}.") from problem
-    texts = [line.strip() for line in lines if line.strip()]
-    if not texts:
-        raise SettingsError(f"--text-file: {options.text_file} holds no text.")
-    return texts
-
-
-def read_style(text: str | None) -> dict[int, float]:
-    """Weights by style token. Raises SettingsError."""
-    weights = {}
-    for part in text.split(",") if text is not None else []:
-        token, _, weight = part.partition(":")
-        if not re.fullmatch(r"\s*\d+\s*", token) or not is_number(weight) or int(token) in weights:
-            raise SettingsError(
-                f"--style takes style tokens, each once, with their weights, such as 3:0.7,5:0.3; received {text!r}."
-            )
-        weights[int(token)] = float(weight)
-    return weights
-
-
-def is_number(text: str) -> bool:
-    """Whether a text is a finite number."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def find_checkpoint(options: Options) -> Path:
-    """The file of the voice. Raises StorageError for a study without one."""
-    if options.checkpoint is not None:
-        return options.checkpoint
-    assert options.study is not None  # one of the two is given
-    facts = read_facts(options.storage, options.study)
-    best = best_trial(facts.results, facts.objectives[0][1])
-    number = facts.winner if facts.winner is not None else best.number if best is not None else None
-    if number is None:
-        raise StorageError(
-            f"Study {options.study!r} has no trial that ended healthy yet; --checkpoint takes the best.pt of any trial."
-        )
-    file = StudyFolder(Path(facts.folder)).trial(number).best
-    if not file.is_file():
-        raise StorageError(f"The voice of study {options.study!r}, {file}, is not there (any more).")
-    return file
 
 
 def choose_style(options: Options, voice: Voice, weights: dict[int, float]) -> Tensor | None:

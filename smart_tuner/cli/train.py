@@ -7,8 +7,8 @@ from smart_tuner.analysis.results import Result, summarise_training
 from smart_tuner.cli.console import Console
 from smart_tuner.cli.corpus import describe_budget, describe_plan, prepare_corpus
 from smart_tuner.cli.options import Options
-from smart_tuner.cli.session import Session, find_deadline, find_initial_weights, study_name
-from smart_tuner.errors import Fault, Interrupted, SettingsError
+from smart_tuner.cli.session import Session, find_deadline, find_initial_weights, require_stores, study_name
+from smart_tuner.errors import Fault, Interrupted
 from smart_tuner.execution.slots import choose_device, find_slots
 from smart_tuner.health.rules import nothing_left, repair
 from smart_tuner.settings.settings import Settings
@@ -18,17 +18,13 @@ from smart_tuner.training.run import train_trial
 
 def run_train(options: Options, console: Console) -> int:
     """Train until the study holds the trials asked for. The exit code: 1 when none ended healthy; raises UserError."""
-    if (options.workers or 0) > 1:
-        raise SettingsError(
-            f"--workers above 1 is for --mode tune: here a trial hangs on how the one before ended; "
-            f"received {options.workers}."
-        )
     options = options if options.workers else dataclasses.replace(options, workers=0)
     settings = options.resolve_settings()
     if options.dry_run:
         describe_plan(options, settings, console)
         console.say("Dry run", "nothing was written")
         return 0
+    require_stores(options)
     deadline = find_deadline(options)
     slots = find_slots(choose_device(options.device), 1)
     examples = prepare_corpus(options, settings, console)
@@ -54,8 +50,8 @@ def run_train(options: Options, console: Console) -> int:
         best = summarise_training(results).best
         if best is not None:
             folder = session.folder.trial(best.number)
-            kept = (folder.best, folder.last, folder.journal, folder.audio)
-            console.say("Files", f"{folder.path}/: {', '.join(str(file.relative_to(folder.path)) for file in kept)}")
+            files = [f"{file.name}/" if file.is_dir() else file.name for file in folder.kept if file.exists()]
+            console.say("Files", f"{folder.path}/: {', '.join(files)}")
         elif results:
             say_what_is_left(session, results)
     return 0 if best is not None else 1

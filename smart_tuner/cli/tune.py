@@ -10,16 +10,15 @@ from smart_tuner.analysis.conclusions import Winner, find_winner
 from smart_tuner.cli import forecast
 from smart_tuner.cli.console import Console
 from smart_tuner.cli.corpus import describe_budget, describe_plan, judge_search, prepare_corpus, warn_of
+from smart_tuner.cli.inputs import find_space
 from smart_tuner.cli.options import Options
-from smart_tuner.cli.session import Session, find_deadline, find_initial_weights, study_name
+from smart_tuner.cli.session import Session, find_deadline, find_initial_weights, require_stores, study_name
 from smart_tuner.errors import Fault, Interrupted, SettingsError, StorageError
 from smart_tuner.execution.slots import Slot, choose_device, find_slots
 from smart_tuner.paths import trial_name
 from smart_tuner.report.commands import NOT_TRAINED
 from smart_tuner.settings.settings import Settings
 from smart_tuner.space import linter
-from smart_tuner.space.file import load_space
-from smart_tuner.space.shipped import locate_space, shipped_spaces
 from smart_tuner.space.space import Space
 from smart_tuner.speech.examples import Examples
 from smart_tuner.speech.notes import require_fit
@@ -89,6 +88,7 @@ def run_tune(options: Options, console: Console) -> int:
     if options.dry_run:
         describe_search(options, space, settings, slots, console)
         return 0
+    require_stores(options)
     search = prepare_search(options, space, settings, full, slots, console)
     with Session(
         options,
@@ -133,10 +133,9 @@ def prepare_search(
 ) -> Search:
     """The corpus made ready, and all that the search needs of it. Raises UserError."""
     deadline = find_deadline(options)
-    examples = prepare_corpus(options, settings, console)
+    examples = prepare_corpus(options, settings, console, largest_batch(space, settings))
     settings = at_equal_data(settings, len(examples.train))
     space = dataclasses.replace(space, budget=settings.hparams.budget)
-    require_fit(judge_sizes(len(examples.train), len(examples.validation), largest_batch(space, settings)))
     lengths = [(example.frames, len(example.tokens)) for example in examples.train]
     warn_of(judge_search(space, settings, lengths), console)
     start = find_initial_weights(options, settings, examples)
@@ -153,23 +152,6 @@ def prepare_search(
         name=name,
         deadline=deadline,
     )
-
-
-def find_space(options: Options, settings: Settings) -> Space:
-    """The search space. Raises SettingsError."""
-    if options.space is None:
-        raise SettingsError(
-            f"--mode tune needs --space: a YAML file, or a shipped space's name ({', '.join(shipped_spaces())})."
-        )
-    file = locate_space(options.space)
-    space = load_space(file, settings, budget=settings.hparams.budget if options.has_own_budget else None)
-    for name in space.by_name if options.checkpoint else ():
-        if name == "hparams.reduction_factor" or name.startswith("model."):
-            raise SettingsError(
-                f"--checkpoint holds layers of one shape, and {space.file} searches over {name}, which gives them "
-                "others: leave it out of the space, or start without --checkpoint."
-            )
-    return space
 
 
 def find_tune_slots(options: Options, space: Space) -> list[Slot]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import typing
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -116,19 +117,38 @@ class Settings:
 def load_settings(
     preset: str, file: Path | None, assignments: list[str], found: Mapping[str, Any] | None = None
 ) -> Settings:
-    """Settings from a preset, what a study found, a YAML file, `section.name=value` texts. Raises SettingsError."""
+    """Settings from a preset, what a study found, a YAML file, `section.name=value` texts.
+
+    Raises SettingsError, with file and line for what stands in the file.
+    """
     values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    merge(values, read_yaml(PRESETS / f"{preset}.yaml"), f"the preset {preset}")
+    merge(values, read_yaml(PRESETS / f"{preset}.yaml").content or {}, f"the preset {preset}")
     merge(values, found or {}, "the study's settings")
-    if file is not None:
-        merge(values, read_yaml(file), str(file))
+    document = read_yaml(file) if file is not None else None
+    if document is not None:
+        merge(values, document.content or {}, str(file), document)
+    assigned = set[tuple[str, str]]()
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         section, dot, name = key.strip().partition(".")
         if not equals or not dot:
             raise SettingsError(f"--set takes section.name=value; received {assignment!r}.")
         merge(values, {section: {name: yaml_file.parse_value(text)}}, "--set")
-    return from_dict(values)
+        assigned.add((section, name))
+    try:
+        return from_dict(values)
+    except SettingsError as problem:
+        raise (problem if document is None else locate_mistake(problem, document, assigned)) from problem
+
+
+def locate_mistake(
+    problem: SettingsError, document: yaml_file.Document, assigned: set[tuple[str, str]]
+) -> SettingsError:
+    """The error with file and line of a setting that it names; as it is when --set assigned one, or none is there."""
+    sentence = str(problem)
+    named = re.findall(rf"\b({'|'.join(SECTIONS)})\.(\w+)", sentence) or [("hparams", "budget")]  # which needs no name
+    place = next((place for place in named if place in document.lines), None)
+    return problem if assigned.intersection(named) or place is None else document.refusal(place, sentence)
 
 
 def parse_settings(text: str) -> Settings | None:
@@ -193,28 +213,43 @@ def limits_of(name: str) -> tuple[float | None, float | None]:
     return limits.get("low"), limits.get("high")
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
-    """The top-level mapping of a YAML file."""
-    loaded = yaml_file.read_yaml_file(file, "settings file").content
-    if loaded is not None and not isinstance(loaded, dict):
+def read_yaml(file: Path) -> yaml_file.Document:
+    """A YAML file with a mapping at its top, or nothing. Raises SettingsError."""
+    document = yaml_file.read_yaml_file(file, "settings file")
+    if document.content is not None and not isinstance(document.content, dict):
         raise SettingsError(
-            f"The settings file {file} must hold sections ({', '.join(SECTIONS)}); received {loaded!r}."
+            f"The settings file {file} must hold sections ({', '.join(SECTIONS)}); received {document.content!r}."
         )
-    return loaded or {}
+    return document
 
 
-def merge(values: dict[str, dict[str, Any]], given: Mapping[str, Any], source: str) -> None:
-    """Put given values over values, with their types checked; source is named in errors."""
+def merge(
+    values: dict[str, dict[str, Any]],
+    given: Mapping[str, Any],
+    source: str,
+    document: yaml_file.Document | None = None,
+) -> None:
+    """Put given values over values, with their types checked; errors name the source, or file and line."""
+
+    def refusal(sentence: str, *place: str) -> SettingsError:
+        return SettingsError(sentence) if document is None else document.refusal(place, sentence)
+
     for section, entries in given.items():
         if section not in SECTIONS:
-            raise SettingsError(f"Unknown section {section!r} in {source}; valid sections: {', '.join(SECTIONS)}.")
+            valid = f"valid sections: {', '.join(SECTIONS)}"
+            raise refusal(f"Unknown section {section!r} in {source}; {valid}.", str(section))
         if not isinstance(entries, Mapping):
-            raise SettingsError(f"Section {section} in {source} must hold name: value pairs; received {entries!r}.")
+            rule = f"Section {section} in {source} must hold name: value pairs"
+            raise refusal(f"{rule}; received {entries!r}.", section)
         types = typing.get_type_hints(SECTIONS[section])
         for name, value in entries.items():
             if name not in types:
-                raise SettingsError(f"Unknown key {section}.{name} in {source}; valid keys: {', '.join(types)}.")
-            values[section][name] = convert(f"{section}.{name}", value, types[name])
+                valid = f"valid keys: {', '.join(types)}"
+                raise refusal(f"Unknown key {section}.{name} in {source}; {valid}.", section, str(name))
+            try:
+                values[section][name] = convert(f"{section}.{name}", value, types[name])
+            except SettingsError as problem:
+                raise refusal(str(problem), section, name) from problem
 
 
 SECTIONS = {"hparams": Hparams, "model": Architecture, "speech": Speech, "health": Health, "tracking": Tracking}

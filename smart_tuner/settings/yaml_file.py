@@ -1,6 +1,7 @@
 """YAML files as plain values that remember the line of every key. The only file that imports yaml."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ class Document:
         known = tuple(map(str, place))
         return next((self.lines[known[:end]] for end in range(len(known), 0, -1) if known[:end] in self.lines), 1)
 
+    def refusal(self, place: tuple[str | int, ...], sentence: str) -> SettingsError:
+        """The error for what stands at a place."""
+        return SettingsError(f"{self.file}, line {self.line(*place)}: {sentence}")
+
 
 def read_yaml_file(file: Path, kind: str) -> Document:
     """Read a file; kind names it in errors ("settings file"). Raises SettingsError, with the line if there is one."""
@@ -40,10 +45,28 @@ def read_yaml_file(file: Path, kind: str) -> Document:
         mark = getattr(problem, "problem_mark", None)
         where = f"line {mark.line + 1}" if mark else "unknown line"
         what = getattr(problem, "problem", None) or "not YAML"
+        what = explain_syntax(text, mark.line, what) if mark else what
         raise SettingsError(f"The {kind} {file} is not valid YAML, {where}: {what}.") from problem
     except (ValueError, RecursionError) as problem:  # text that looks like a date and is none; brackets without end
         raise SettingsError(f"The {kind} {file} is not valid YAML: {problem}.") from problem
     return Document(file=file, content=content, lines=lines)
+
+
+def explain_syntax(text: str, line: int, problem: str) -> str:
+    """What is wrong on a line (from 0) and how it is written, where YAML's own words are about its grammar."""
+    lines = text.splitlines()
+    written = lines[line] if line < len(lines) else ""
+    if "\t" in written[: len(written) - len(written.lstrip())]:
+        return "the line begins with a tab; YAML takes blanks alone there"
+    value = (
+        None if "a second time" in problem else re.search(r"(?:^\s*-\s+|:\s+|[\[{,]\s*)([>|%@`&*!][^,\]}#]*)", written)
+    )
+    if value is not None:
+        bare = value[1].strip()
+        return f'a value that begins with {bare[0]} must be in quotes, as in "{bare}"'
+    if problem == "mapping values are not allowed here":
+        return "a value with a colon and a blank in it must be in quotes, and a further key begins its own line"
+    return problem
 
 
 def parse_value(text: str) -> Any:
@@ -67,9 +90,32 @@ def _parse(text: str) -> tuple[Any, dict[Place, int]]:
         if root is None:
             return None, lines
         _walk(root, (), lines, set())
-        return loader.construct_document(root), lines
+        try:
+            return loader.construct_document(root), lines
+        except ValueError as problem:
+            raise yaml.MarkedYAMLError(problem=f"{problem}", problem_mark=_find_odd_date(root)) from problem
     finally:
         loader.dispose()
+
+
+def _find_odd_date(root: yaml.Node) -> yaml.Mark | None:
+    """Where text looks like a date and is none, as 2020-13-45: YAML does not say."""
+    for node in _scalars(root, set()):
+        try:
+            yaml.constructor.SafeConstructor().construct_object(node)
+        except ValueError:
+            return node.start_mark
+    return None
+
+
+def _scalars(node: yaml.Node, visited: set[int]) -> Iterator[yaml.ScalarNode]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    elif id(node) not in visited:  # an alias may hold itself
+        visited.add(id(node))
+        for below in node.value:
+            for item in below if isinstance(below, tuple) else (below,):
+                yield from _scalars(item, visited)
 
 
 def _walk(node: yaml.Node, place: Place, lines: dict[Place, int], visited: set[int]) -> None:

@@ -25,10 +25,6 @@ MOST_CHECKED = 100
 class Source(Document):
     """A file with the ways in which a value in it can be wrong."""
 
-    def refusal(self, place: tuple[str | int, ...], sentence: str) -> SettingsError:
-        """The error for what stands at a place."""
-        return SettingsError(f"{self.file}, line {self.line(*place)}: {sentence}")
-
     def mapping(
         self, place: tuple[str | int, ...], value: Any, what: str, keys: Collection[str] = ()
     ) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from smart_tuner.errors import CorpusError
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.audio import WAV_EXTENSIONS
 from smart_tuner.speech.front_end import FrontEnd
+from smart_tuner.speech.sources import find_rows, require_sources
 from smart_tuner.speech.symbols import SymbolTable
 from smart_tuner.speech.text import detect_language
 
@@ -56,10 +57,7 @@ def read_corpus(sources: Sequence[Path], settings: Settings) -> Corpus:
 
     Raises CorpusError for a source that is not there and for a row with the wrong number of columns.
     """
-    if not 1 <= len(sources) <= 2:
-        raise CorpusError(
-            f"--data takes a folder, a list, or a training and a validation list; received {len(sources)} paths."
-        )
+    require_sources(sources)
     lists = [_read_source(source) for source in sources]
     chosen = settings.speech.language
     language = detect_language(text for rows in lists for _, _, text, _, _ in rows) if chosen == "auto" else chosen
@@ -90,14 +88,7 @@ Row = tuple[str, Path, str, Path, int]
 
 
 def _read_source(source: Path) -> list[Row]:
-    if not source.exists():
-        raise CorpusError(f"No such file or folder: {source}.")
-    if source.is_dir():
-        file = source / "metadata.csv"
-        if not file.is_file():
-            raise CorpusError(f"{source} holds no metadata.csv with id|text or id|text|normalised text rows.")
-    else:
-        file = source
+    file = find_rows(source)
     columns = (2, 3) if source.is_dir() else (2,)
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")

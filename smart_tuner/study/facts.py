@@ -13,6 +13,7 @@ from smart_tuner.analysis.results import Result
 from smart_tuner.errors import StorageError
 from smart_tuner.study import store
 from smart_tuner.study.trials import FINISHED, list_handed_out, list_own_results
+from smart_tuner.tracking.stores import refuse_missing_studies
 
 Mode = Literal["train", "tune"]
 MODES: tuple[Mode, ...] = ("train", "tune")
@@ -62,23 +63,36 @@ def latest_study(storage: str) -> str:
         return max(studies, key=_activity).study_name
 
 
+def require_study(storage: str, name: str | None) -> None:
+    """Raise StorageError unless a study, or any when none is named, is there."""
+    if name is None:
+        refuse_missing_studies(storage)
+        return
+    with _opened(storage) as backend:
+        _find_study(backend, storage, name)
+
+
 def read_facts(storage: str, name: str) -> Facts:
     """What is known of a study. Raises StorageError, which names those that are there, for an unknown one."""
     with _opened(storage) as backend:
-        names = optuna.get_all_study_names(backend)
-        mode = _mode(optuna.load_study(study_name=name, storage=backend)) if name in names else None
-        if mode is None:
-            known = ", ".join(sorted(study.study_name for study in _studies(backend))) or "none"
-            foreign = " was made by another program" if name in names else " is not there"
-            raise StorageError(f"Study {name!r}{foreign}; {storage} holds: {known}.")
-        study = optuna.load_study(study_name=name, storage=backend)
-        store.require_version(study)
-        return _facts(study, mode)
+        return _facts(*_find_study(backend, storage, name))
+
+
+def _find_study(backend: optuna.storages.BaseStorage, storage: str, name: str) -> tuple[optuna.Study, Mode]:
+    names = optuna.get_all_study_names(backend)
+    study = optuna.load_study(study_name=name, storage=backend) if name in names else None
+    mode = _mode(study) if study is not None else None
+    if study is None or mode is None:
+        known = ", ".join(sorted(study.study_name for study in _studies(backend))) or "none"
+        foreign = " was made by another program" if name in names else " is not there"
+        raise StorageError(f"Study {name!r}{foreign}; {storage} holds: {known}.")
+    store.require_version(study)
+    return study, mode
 
 
 @contextmanager
 def _opened(storage: str) -> Iterator[optuna.storages.BaseStorage]:
-    store.require_store(storage)
+    refuse_missing_studies(storage)
     with store.translating_failures(), store.opening_storage(storage):
         yield optuna.storages.get_storage(storage)
 

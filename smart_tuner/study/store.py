@@ -2,22 +2,30 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import inspect
+from sqlalchemy.exc import SQLAlchemyError
 
-from smart_tuner.errors import StorageError, TrackingError
+from smart_tuner.errors import StorageError, TrackingError, TrackingRefusal
 from smart_tuner.settings import yaml_file
 from smart_tuner.settings.settings import Settings
+from smart_tuner.tracking.stores import (
+    STUDIES,
+    connect_to,
+    describe_trouble,
+    first_line,
+    is_missing,
+    refuse_missing_studies,
+    refusing,
+    require_database,
+    root_cause,
+)
 
-STORAGE_FAILURES = (SQLAlchemyError, OSError, ImportError, RuntimeError)
-"""When a storage is opened: RuntimeError for another program's tables, ImportError for a driver that is missing."""
 ANOTHER = "name another study with --study."
 VERSION = 2
 """Raise it when what is kept of a study or a trial comes to mean something else."""
@@ -65,18 +73,38 @@ def translating_failures() -> Iterator[None]:
     try:
         yield
     except (StorageInternalError, SQLAlchemyError) as problem:
-        raise TrackingError(f"The study storage failed: {str(problem).splitlines()[0]}.") from problem
+        trouble = describe_trouble(problem)
+        failure = TrackingRefusal if trouble.kind == "refusal" else TrackingError
+        said = f"{trouble.text} ({first_line(root_cause(problem))})"  # a driver's own words name the server
+        raise failure(
+            f"The study storage failed: {said}; once that is put right, the same command goes on."
+        ) from problem
 
 
-@contextmanager
-def opening_storage(storage: str) -> Iterator[None]:
-    """Turn a failure to open a storage into StorageError."""
+def opening_storage(storage: str) -> AbstractContextManager[None]:
+    """Turns a failure to open a storage into StorageError."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings would break into the terminal's lines
+    return refusing(storage, *STUDIES, RuntimeError)  # RuntimeError: another program's tables
+
+
+def require_usable(storage: str) -> None:
+    """Raise StorageError for a storage that cannot be used; one in a file may not be there yet, and is not made."""
+    with opening_storage(storage):
+        require_database(storage, write=True)
+        tables = set() if is_missing(storage) else list_tables(storage)
+        if "version_info" in tables:
+            optuna.storages.RDBStorage(storage, skip_table_creation=True)  # refuses tables of another version
+        elif "alembic_version" in tables:
+            raise RuntimeError("it holds the tables of another program; name another with --storage")
+
+
+def list_tables(address: str) -> set[str]:
+    """Names of a database's tables."""
+    engine = connect_to(address)
     try:
-        yield
-    except STORAGE_FAILURES as problem:
-        first = str(problem).splitlines()[0]
-        raise StorageError(f"The study storage {storage} cannot be used: {first}") from problem
+        return set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
 
 
 def open_study(name: str, storage: str, identity: Identity) -> optuna.Study:
@@ -168,7 +196,7 @@ def remember_session(study: optuna.Study, facts: Mapping[str, str]) -> None:
 
 def all_attributes(storage: str) -> dict[str, dict[str, Any]]:
     """The user_attrs of every study by name. Raises StorageError for a store that is not there or fails."""
-    require_store(storage)
+    refuse_missing_studies(storage)
     with opening_storage(storage):
         return {study.study_name: study.user_attrs for study in optuna.get_all_study_summaries(storage=storage)}
 
@@ -204,18 +232,3 @@ def load_existing(storage: str, name: str, mode: str) -> optuna.Study:
         study = optuna.load_study(study_name=name, storage=storage)
         require_version(study)
         return study
-
-
-def require_store(storage: str) -> None:
-    """Raise StorageError when a storage is a file that is not there: opening would make it."""
-    if is_missing(storage):
-        raise StorageError(f"The study storage {storage} does not exist yet: no study was made there.")
-
-
-def is_missing(storage: str) -> bool:
-    """Whether a storage is a file that is not there."""
-    try:
-        url = make_url(storage)
-    except ArgumentError:
-        return False  # opening it says what is wrong
-    return url.get_backend_name() == "sqlite" and bool(url.database) and not Path(str(url.database)).exists()

@@ -81,7 +81,8 @@ class TrainStudy:
 
     def statuses(self) -> dict[int, str]:
         """How each ended trial's run has to end in MLflow, by number."""
-        return run_statuses(self.study)
+        with translating_failures():
+            return run_statuses(self.study)
 
     @translating_failures()
     def next_trial(self, running: int) -> Trial | None:

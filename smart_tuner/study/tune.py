@@ -14,7 +14,7 @@ from smart_tuner.space.space import Space
 from smart_tuner.study import warm_start
 from smart_tuner.study.next_trial import Agenda, search_trials
 from smart_tuner.study.pruners import explain_hopeless, make_pruner
-from smart_tuner.study.samplers import MOST_INVALID, make_sampler, no_valid_settings, quiet_optuna
+from smart_tuner.study.samplers import MOST_INVALID, make_sampler, no_valid_settings, quiet_optuna, require_package
 from smart_tuner.study.store import (
     Identity,
     load_existing,
@@ -62,6 +62,7 @@ class TuneStudy:
         StorageError for a store that fails and a study made for something else, SettingsError for a sampler that
         cannot be used and a warm-up that leaves nothing to compare.
         """
+        require_package(space.sampler.kind)  # before the study is made
         self.space, self.settings, self.start = space, settings, start
         self.agenda = Agenda(space, settings, train_size, trials, slots, deadline)
         self.rungs = self.agenda.rungs
@@ -95,7 +96,8 @@ class TuneStudy:
 
     def statuses(self) -> dict[int, str]:
         """How each ended trial's run has to end in MLflow, by number."""
-        return run_statuses(self.study)
+        with translating_failures():
+            return run_statuses(self.study)
 
     @translating_failures()
     def next_trial(self, running: int) -> Trial | None:

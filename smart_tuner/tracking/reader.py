@@ -14,29 +14,34 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-import mlflow
-from alembic.util import CommandError
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
-from mlflow.store.db.base_sql_model import Base
 from mlflow.store.entities import PagedList
 from mlflow.store.tracking.dbmodels.models import SqlMetric
 from mlflow.tracking import MlflowClient
-from sqlalchemy import Engine, Select, create_engine, inspect, select
+from sqlalchemy import Engine, Select, create_engine, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from smart_tuner.errors import SettingsError, StorageError, TrackingError
 from smart_tuner.tracking.machine import without_password
-from smart_tuner.tracking.tracker import NOTE_CHARACTERS, STORE_FAILURES, UI_ADDRESS, refuse_leftovers
+from smart_tuner.tracking.stores import DATABASES, answer_in_time, describe_trouble, first_line
+from smart_tuner.tracking.tracker import (
+    NOTE_CHARACTERS,
+    STORE_FAILURES,
+    UI_ADDRESS,
+    default_store,
+    find_artefacts,
+    open_client,
+    opening_store,
+    refuse_leftovers,
+)
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # reading loses nothing: no need to wait for minutes
 
-DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 PAGE = 1000
 STEPS = (-(2**63), 2**63 - 1)
 """Every step that a database can hold; one may be negative."""
@@ -69,11 +74,11 @@ class Reader:
     def __init__(self, uri: str | None) -> None:
         """Open the store if there is one; None means MLflow's own default. Raises StorageError for a broken one."""
         refuse_leftovers(uri)
-        with _opening(without_password(uri or "mlflow.db")):
-            self.uri: str = uri or mlflow.get_tracking_uri()
+        with opening_store(uri):
+            self.uri: str = uri or default_store()
+            self._client = open_client(self.uri)
             self._database = find_database(self.uri)
-            self._client = MlflowClient(self.uri) if store_exists(self._database) else None
-            self._experiments = self._list_experiments()
+            self._experiments = answer_in_time(self._list_experiments)
         self._places: dict[str, str] = {}
         """Where each run's artefacts are, by run id."""
         self._downloads: Path | None = None
@@ -165,8 +170,10 @@ class Reader:
         if self._client is None:
             raise StorageError(f"There is no tracking store {self.shown}, so the report cannot be stored there.")
         with _translated():
+            place = self._files(run_id)
+            assert place is not None  # there is a client
             for file in files:
-                self._client.log_artifact(run_id, str(file), ARTEFACT_FOLDER)
+                place.log_artifact(str(file), ARTEFACT_FOLDER)  # not by the client: the folder may have moved
             self._client.set_tag(run_id, "mlflow.note.content", fit_text(note, NOTE_CHARACTERS))
 
     def _list_experiments(self) -> list[str]:
@@ -201,7 +208,7 @@ class Reader:
         if self._client is None:
             return None
         if run_id not in self._places:
-            self._places[run_id] = self._client.get_run(run_id).info.artifact_uri
+            self._places[run_id] = find_artefacts(self.uri, self._client.get_run(run_id).info.artifact_uri)
         return get_artifact_repository(self._places[run_id], tracking_uri=self.uri)
 
     def _download_folder(self, run_id: str) -> Path:
@@ -218,12 +225,12 @@ class Reader:
             return client.search_runs(self._experiments, condition, max_results=PAGE, order_by=order, page_token=token)
         except STORE_FAILURES as problem:
             if getattr(problem, "error_code", "") == "INVALID_PARAMETER_VALUE":
-                raise SettingsError(f"MLflow does not take the filter {condition!r}: {_first_line(problem)}") from None
+                raise SettingsError(f"MLflow does not take the filter {condition!r}: {first_line(problem)}") from None
             raise _failed(problem) from problem
 
     def _logged(self, run: Run) -> LoggedRun:
         info, data = run.info, run.data
-        self._places[info.run_id] = info.artifact_uri
+        self._places[info.run_id] = find_artefacts(self.uri, info.artifact_uri)
         return LoggedRun(
             run_id=info.run_id,
             name=info.run_name or info.run_id[:8],
@@ -238,7 +245,7 @@ class Reader:
         )
 
     def _note(self, problem: Exception) -> None:
-        reason = _first_line(problem)
+        reason = first_line(problem)
         if not is_gone(problem) and reason not in self.unread:
             self.unread.append(reason)
 
@@ -250,22 +257,6 @@ def find_database(uri: str) -> Engine | None:
     except ArgumentError:
         return None  # no URL: opening the store says what is wrong
     return create_engine(url) if url.get_backend_name() in DATABASES else None
-
-
-def store_exists(store: Engine | None) -> bool:
-    """Whether a tracking store is there: MLflow would make it. Raises StorageError for one of another version."""
-    if store is None:
-        return True  # a server
-    url = store.url
-    if url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists()):
-        return False
-    tables = set(inspect(store).get_table_names())
-    if "runs" in tables and not tables.issuperset(Base.metadata.tables):  # MLflow would change it without a word
-        raise StorageError(
-            f"The tracking store {url} was made by another version of MLflow; keep a copy of it, then bring it up to "
-            f"date: mlflow db upgrade {url}"
-        )
-    return "runs" in tables
 
 
 def link(uri: str, experiment_id: str, run_id: str) -> str:
@@ -310,15 +301,6 @@ def _collected_later() -> Iterator[None]:
 
 
 @contextmanager
-def _opening(store: str) -> Iterator[None]:
-    """Turn a failure to open the store into StorageError."""
-    try:
-        yield
-    except (*STORE_FAILURES, CommandError, ImportError) as problem:  # ImportError: no driver for the database
-        raise StorageError(f"The tracking store {store} cannot be used: {_first_line(problem)}") from problem
-
-
-@contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
@@ -327,8 +309,4 @@ def _translated() -> Iterator[None]:
 
 
 def _failed(problem: BaseException) -> TrackingError:
-    return TrackingError(f"The tracking store failed: {_first_line(problem).rstrip('.')}.")
-
-
-def _first_line(problem: BaseException) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0]
+    return TrackingError(f"The tracking store failed: {describe_trouble(problem).text}.")

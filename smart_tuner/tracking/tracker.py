@@ -11,31 +11,49 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 logging.getLogger("alembic").setLevel(logging.WARNING)
+logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)  # Patience says what a lost server means
 
 import mlflow
 import numpy as np
 from alembic.util import CommandError
 from mlflow.entities import Dataset as MlflowDataset
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import DatasetInput, InputTag, LifecycleStage, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.dbmodels.models import SqlRun
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
 from numpy.typing import NDArray
+from sqlalchemy import Engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from smart_tuner.errors import StorageError, TrackingError
-from smart_tuner.paths import trial_name
+from smart_tuner.paths import find_moved, trial_name
 from smart_tuner.progress import Entry
 from smart_tuner.tracking import machine
-from smart_tuner.tracking.machine import Extras
+from smart_tuner.tracking.machine import Extras, without_password
+from smart_tuner.tracking.stores import (
+    DATABASES,
+    RUNS,
+    Patience,
+    Trouble,
+    answer_in_time,
+    connect_to,
+    database_file,
+    describe_trouble,
+    first_line,
+    refusing,
+    require_database,
+)
 
 SECONDS_PER_WRITE = 3.0
 POINTS_PER_WRITE = 900
@@ -55,7 +73,7 @@ def translating_store_failures() -> Iterator[None]:
         yield
     except STORE_FAILURES as problem:
         kept = "the trial's metrics.jsonl keeps every metric, and the same command goes on and logs what is missing"
-        raise TrackingError(f"The tracking store failed: {_first_line(problem)} ({kept}).") from problem
+        raise TrackingError(f"The tracking store failed: {first_line(problem)} ({kept}).") from problem
 
 
 def refuse_leftovers(uri: str | None) -> None:
@@ -79,23 +97,116 @@ class Dataset:
     facts: dict[str, float]
 
 
+def opening_store(uri: str | None) -> AbstractContextManager[None]:
+    """Turns a failure to open the store into StorageError."""
+    return refusing(uri or "mlflow.db", *RUNS, MlflowException, CommandError)  # CommandError: another program's tables
+
+
+def require_store_of_runs(uri: str | None, experiment: str) -> None:
+    """Raise StorageError for a tracking store that cannot be written to, and for an experiment that was deleted.
+
+    It is asked before anything runs, and nothing is made: a store in a file may not be there yet.
+    """
+    refuse_leftovers(uri)
+    with opening_store(uri):
+        address = uri or default_store()
+        client = open_client(address, write=True)
+        known = answer_in_time(lambda: client.get_experiment_by_name(experiment)) if client is not None else None
+    if known is not None and known.lifecycle_stage == LifecycleStage.DELETED:
+        raise StorageError(
+            f"{describe_deleted(uri, experiment, known.experiment_id)}, or name another experiment with --experiment."
+        )
+
+
+def default_store() -> str:
+    """Where MLflow keeps runs when nobody says where."""
+    return str(mlflow.get_tracking_uri())
+
+
+def open_client(address: str, *, write: bool = False) -> MlflowClient | None:
+    """A client of a store that answers; None for a database in a file that is not there, or has no runs yet.
+
+    Raises StorageError for tables of another version, STORE_FAILURES for a store that cannot be used.
+    """
+    if address.partition(":")[0].partition("+")[0] not in DATABASES:
+        return MlflowClient(address)
+    require_database(address, write=write)
+    file = database_file(address)
+    return MlflowClient(address) if (file is None or file.exists()) and has_runs(connect_to(address)) else None
+
+
+def has_runs(store: Engine) -> bool:
+    """Whether a database has MLflow's tables. Raises StorageError for those of another version."""
+    tables = set(inspect(store).get_table_names())
+    store.dispose()
+    if "runs" in tables and not tables.issuperset(SqlRun.metadata.tables):  # MLflow would change it without a word
+        address = store.url.render_as_string(hide_password=True)
+        raise StorageError(
+            f"The tracking store {address} was made by another version of MLflow; keep a copy of it, then bring it up "
+            f"to date: mlflow db upgrade {address}"
+        )
+    return "runs" in tables
+
+
+def describe_deleted(uri: str | None, experiment: str, experiment_id: str) -> str:
+    """That an experiment was deleted, and the command that brings it back."""
+    where = f"MLFLOW_TRACKING_URI={without_password(uri)} " if uri is not None else ""
+    command = f"{where}{machine.find_command('mlflow')} experiments restore --experiment-id {experiment_id}"
+    return f"MLflow's experiment {experiment!r} was deleted; bring it back: {command}"
+
+
+def find_artefacts(address: str, kept: str) -> str:
+    """Where a run's artefacts are now: MLflow keeps full paths, and a database in a file may have moved with them."""
+    file = database_file(address)
+    if file is None or not is_local_uri(kept):
+        return kept
+    path = Path(local_file_uri_to_path(kept))
+    experiment = path.parents[1]  # <where>/<run id>/artifacts: a run that has none yet has no folder
+    moved = find_moved(experiment, file.absolute().parent) / path.relative_to(experiment)
+    return str(path if path.is_dir() and not moved.is_dir() else moved)
+
+
+def is_moved(address: str, location: str) -> bool:
+    """Whether an experiment's artefacts lie beside the database, and not where MLflow keeps that they are."""
+    file = database_file(address)
+    if file is None or not is_local_uri(location):
+        return False
+    kept = Path(local_file_uri_to_path(location))
+    return find_moved(kept, file.absolute().parent).resolve() != kept.resolve()
+
+
 class Tracker:
     """The tracking store of a study."""
 
-    def __init__(self, uri: str | None, experiment: str) -> None:
-        """Open or create the store and the experiment. Raises StorageError when the store cannot be used."""
-        refuse_leftovers(uri)
+    def __init__(self, uri: str | None, experiment: str, say: Callable[[str], None] = lambda text: None) -> None:
+        """Open or create the store and the experiment; say is told when the store is waited for.
+
+        Raises StorageError when the store cannot be used.
+        """
+        require_store_of_runs(uri, experiment)
         if uri is not None:
             mlflow.set_tracking_uri(uri)
-        try:
-            self.client = MlflowClient(uri)
-            known = self.client.get_experiment_by_name(experiment)
-            self.experiment_id = known.experiment_id if known else self.client.create_experiment(experiment)
-        except (*STORE_FAILURES, CommandError) as problem:  # CommandError: another program's tables
-            raise StorageError(
-                f"The tracking store {uri or 'mlflow.db'} cannot be used: {_first_line(problem)}"
-            ) from problem
+        with opening_store(uri):
+            client = MlflowClient(uri)
+            known = client.get_experiment_by_name(experiment)
+            self.experiment_id = known.experiment_id if known else client.create_experiment(experiment)
+        kept = known.artifact_location if known else ""
+        self.left_behind = kept if kept and is_moved(uri or default_store(), kept) else ""
+        """Where MLflow goes on writing artefacts though the working folder was moved; else empty."""
         self.uri, self.experiment = uri, experiment
+        self.patience = Patience(uri or "mlflow.db", say, STORE_FAILURES, self._explain)
+        self._plain_client = client
+        self.client = cast(MlflowClient, PatientClient(client, self.patience))
+
+    def _explain(self, problem: Exception) -> Trouble:
+        """What is wrong; MLflow's words for what was deleted in the UI say neither what that was nor what to do."""
+        trouble = describe_trouble(problem)
+        if "active' state" not in trouble.text:
+            return trouble
+        known = self._plain_client.get_experiment(self.experiment_id)
+        if known.lifecycle_stage == LifecycleStage.DELETED:
+            return Trouble("refusal", describe_deleted(self.uri, self.experiment, self.experiment_id))
+        return Trouble("refusal", f"{trouble.text}; it was deleted, `mlflow runs restore --run-id` brings it back")
 
     @translating_store_failures()
     def open_study(self, name: str, tags: Mapping[str, str]) -> "StudyRun":
@@ -139,6 +250,17 @@ class Tracker:
         """Where a page of this experiment is in the UI."""
         address = self.uri.rstrip("/") if self.uri and self.uri.startswith("http") else UI_ADDRESS
         return f"{address}/#/experiments/{self.experiment_id}/{path}?workflowType=machine_learning"
+
+
+class PatientClient:
+    """MLflow's client, each of whose calls is repeated while the store may come back."""
+
+    def __init__(self, client: MlflowClient, patience: Patience) -> None:
+        self._client, self._patience = client, patience
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._client, name)
+        return lambda *given, **named: self._patience(lambda: call(*given, **named))
 
 
 class StudyRun:
@@ -329,7 +451,3 @@ def format_param(value: Any) -> str:
 def now_in_milliseconds() -> int:
     """Unix time in milliseconds, as MLflow wants it."""
     return time.time_ns() // 1_000_000
-
-
-def _first_line(problem: BaseException) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0]

@@ -11,9 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import UNAUTHENTICATED
+from mlflow.tracking import MlflowClient
+from optuna.exceptions import StorageInternalError
 from typer.testing import Result
 
 from smart_tuner.progress import TRAINING_METRICS, VALIDATION_METRICS
+from smart_tuner.tracking import stores
 from tests.support import small
 from tests.support.program import PROGRAM, check_refusal, content, invoke, runs, sentence, sharing, working_folder
 
@@ -345,6 +350,76 @@ def test_a_study_is_trained_by_one_process_at_a_time(folder: Path, monkeypatch: 
     assert sentence(refused).startswith("Study 'long' is being trained by another process")
     assert refused.exit_code == 2
     assert not list(folder.glob("*.db"))
+
+
+# stores that fail in the middle
+
+
+BRIEF = (*TRAIN, "--budget", "6it", "--study", "lost", "--set", "tracking.enhanced=false")
+
+
+@pytest.mark.slow
+def test_a_store_that_is_lost_is_waited_for_aloud_and_named_in_the_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.tracking_store(folder)
+    monkeypatch.setattr(stores, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(stores, "PATIENCE_SECONDS", 0.2)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_inputs", gone(ConnectionRefusedError()))
+        lost = invoke(*BRIEF)
+    assert "Waiting    mlflow.db: nothing answers there (connection refused); trying again" in lost.stdout
+    assert sentence(lost).startswith("The tracking store mlflow.db failed: nothing answers there (connection refused)")
+    assert lost.exit_code == 1
+    again = invoke(*BRIEF)
+    assert again.exit_code == 0, again.output
+    assert len(runs(folder)[2]) == 1
+    said = next(line for line in again.stdout.splitlines() if line.startswith("Files"))
+    assert said.endswith("trial-0000/: best.pt, last.pt, metrics.jsonl"), "without extras there is no audio"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (MlflowException("The experiment 0 must be in the 'active' state."), "`mlflow runs restore --run-id`"),
+        (MlflowException("no", error_code=UNAUTHENTICATED), "it wants a user and a password"),
+        (MlflowException("attempt to write a readonly database"), "it is read-only"),
+    ],
+)
+def test_a_store_that_refuses_ends_the_study_at_once_with_exit_code_2(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, said: str
+) -> None:
+    small.tracking_store(folder)
+    monkeypatch.setattr(MlflowClient, "log_inputs", gone(failure))
+    refused = invoke(*BRIEF)
+    assert "Waiting" not in refused.stdout
+    assert said in sentence(refused)
+    assert refused.exit_code == 2
+
+
+def gone(failure: Exception) -> Callable[..., None]:
+    """A call of MLflow's client that fails."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    return fail
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failure", ["attempt to write a readonly database", "server closed the connection"])
+def test_a_study_storage_that_fails_is_told_and_not_what_follows(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, failure: str
+) -> None:
+    small.tracking_store(folder)
+    problem = StorageInternalError("An exception is raised during the commit.")
+    problem.__cause__ = OSError(failure)
+    monkeypatch.setattr("optuna.storages.RDBStorage.set_trial_intermediate_value", gone(problem))
+    lost = invoke(*BRIEF)
+    known = {"attempt": ("it is read-only", 2), "server": ("the connection broke", 1)}[failure.partition(" ")[0]]
+    assert sentence(lost).startswith(f"The study storage failed: {known[0]} (")
+    assert lost.exit_code == known[1]
 
 
 # repairs

@@ -153,13 +153,13 @@ def test_a_vocoder_file_speaks_in_place_of_griffin_lim(folder: Path) -> None:
 # the winner of a study
 
 
-def study(folder: Path, *losses: float | None) -> None:
+def study(folder: Path, *losses: float | None, output: str = "files") -> None:
     """A train study in which trials ended with these losses; None: it was stopped."""
     identity = Identity(
         mode="train", objectives=(("validation.loss", "minimize"),), settings=small.settings(), corpus="c"
     )
     made = open_study("night", STORAGE, identity)
-    made.set_user_attr("folder", str(folder / "files" / "studies" / "night"))
+    made.set_user_attr("folder", str(folder / output / "studies" / "night"))
     for number, loss in enumerate(losses):
         trial = made.ask()
         best = {"value": loss, "step": 1, "cost": loss, "feasible": True, "metrics": {}, "violations": {}}
@@ -177,6 +177,27 @@ def test_the_best_trial_of_a_study_speaks(folder: Path) -> None:
     result = invoke(*SYNTH, "--study", "night", "--text", "bad", "--output", "out")
     assert result.exit_code == 0, result.output
     assert str(best) in result.stdout
+
+
+@pytest.mark.parametrize("kept", ["files", "smart_tuner_files", "out"])
+def test_the_voice_of_a_folder_that_was_renamed_speaks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    """From within it, and from elsewhere by its storage; what lies under the present --output goes first."""
+    (folder / "work").mkdir()
+    monkeypatch.chdir(folder / "work")
+    study(folder / "work", 1.0, output=kept)
+    voice(folder / f"work/{kept}/studies/night/trial-0000/best.pt")
+    monkeypatch.chdir(folder)
+    (folder / "work").rename(folder / "renamed")
+    words = (*SYNTH, "--study", "night", "--text", "bad")
+    beside = ("--storage", f"sqlite:///{folder}/renamed/smart_tuner.db")
+    said = invoke(*words, *beside, "--output", "said")
+    assert f"Voice      {folder}/renamed/{kept}/studies/night/trial-0000/best.pt" in said.stdout, said.output
+    monkeypatch.chdir(folder / "renamed")
+    assert f"Voice      {kept}/studies/night/trial-0000/best.pt" in invoke(*words, "--output", kept).stdout
+    voice(folder / "here/studies/night/trial-0000/best.pt")
+    assert f"Voice      {folder}/here/studies" in invoke(*words, "--output", f"{folder}/here").stdout
 
 
 @pytest.mark.slow
@@ -214,7 +235,7 @@ TEXT = ("--text", "bad")
         ((*VOICE, *TEXT, "--text-file", "t.txt"), "--mode synth says what --text or --text-file gives;"),
         (TEXT, "--mode synth takes its voice from --checkpoint or from --study; give one of them."),
         ((*TEXT, *VOICE, "--study", "s"), "--mode synth takes its voice from --checkpoint or from --study;"),
-        ((*TEXT, "--checkpoint", "nowhere.pt"), "There is no checkpoint nowhere.pt."),
+        ((*TEXT, "--checkpoint", "nowhere.pt"), "--checkpoint: there is no file nowhere.pt."),
         ((*TEXT, "--checkpoint", "empty.txt"), "The checkpoint empty.txt cannot be read ("),
         ((*VOICE, "--text", "Mum"), "The texts hold symbols that the voice does not know, the first in text 1: 'm' "),
         ((*VOICE, "--text", " "), "There is nothing to say in text 1: ' '."),
@@ -227,7 +248,8 @@ TEXT = ("--text", "bad")
         ((*VOICE, *TEXT, "--style", "1:1,1:2"), "--style takes style tokens, each once, "),
         ((*VOICE, *TEXT, "--style", "1:nan"), "--style takes style tokens, each once, "),
         ((*VOICE, *TEXT, "--style", ""), "--style takes style tokens, each once, "),
-        ((*VOICE, *TEXT, "--reference", "a.wav"), "--reference: this voice has no style tokens; "),
+        ((*VOICE, *TEXT, "--reference", "empty.txt"), "--reference: this voice has no style tokens; "),
+        ((*VOICE, *TEXT, "--reference", "a.wav"), "--reference: there is no file a.wav."),
         ((*VOICE, *TEXT, "--style", "1:1", "--reference", "a.wav"), "--reference and --style both say how "),
         ((*VOICE, *TEXT, "--seed", "-1"), "--seed must be from 0 to "),
         ((*VOICE, *TEXT, "--device", "gpu"), "--device is auto, cpu, cuda or cuda:N; received 'gpu'."),

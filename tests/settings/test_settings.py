@@ -151,6 +151,38 @@ def test_a_file_without_sections_is_refused(tmp_path: Path, text: str, rule: str
     assert rule in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "rule"),
+    [
+        ("hparams:\n  rate: 1\n", 2, "Unknown key hparams.rate"),
+        ("# mine\n\nhparam: {}\n", 3, "Unknown section 'hparam'"),
+        ("speech: {}\nhparams: 3\n", 2, "Section hparams"),
+        ("hparams:\n  seed: 1\n  batch_size: many\n", 3, "hparams.batch_size must be a whole number; received 'many'"),
+        ("hparams:\n  seed: 1\n  batch_size: 0\n", 3, "hparams.batch_size must be at least 1; received 0"),
+        ("hparams:\n  schedule:\n    linear\n", 2, "hparams.schedule must be one of"),
+        ("hparams:\n  seed: 1\n  budget: soon\n", 3, "A budget is 20ep"),
+        ("hparams:\n  reduction_schedule: 9@1\n", 2, "hparams.reduction_schedule lists smaller and smaller r"),
+        ("hparams:\n  learning_rate: 1.0e-6\n", 2, "hparams.final_learning_rate must be at most hparams.learning_rate"),
+        ("speech:\n  language: en\n  hop_length: 2000\n", 3, "speech.hop_length must be at most speech.win_length"),
+        ("model:\n  encoder_kernel_size: 4\n", 2, "model.encoder_kernel_size must be an odd whole number"),
+        ("health:\n  missing_score: 0.9\n", 2, "health.missing_score must be at most health.formed_score"),
+        ("tracking:\n  plots: 0\n", 2, "tracking.plots must be at least 1"),
+    ],
+)
+def test_a_mistake_in_a_file_is_named_with_file_and_line(tmp_path: Path, text: str, line: int, rule: str) -> None:
+    file = settings_file(tmp_path, text)
+    with pytest.raises(SettingsError) as refused:
+        load_settings("demo", file, [])
+    assert str(refused.value).startswith(f"{file}, line {line}: {rule}")
+
+
+@pytest.mark.parametrize("assignment", ["hparams.batch_size=0", "hparams.final_learning_rate=0.1"])
+def test_the_file_is_not_blamed_for_what_the_command_line_says(tmp_path: Path, assignment: str) -> None:
+    file = settings_file(tmp_path, "hparams: {batch_size: 4, learning_rate: 1.0e-3}\n")
+    with pytest.raises(SettingsError, match=r"^hparams\."):
+        load_settings("demo", file, [assignment])
+
+
 def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes("hparams: {budget: Tür}".encode("latin-1"))
     for name in ("nowhere.yaml", "latin.yaml", ""):

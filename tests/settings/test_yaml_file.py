@@ -84,6 +84,26 @@ def test_a_second_document_and_a_bracket_left_open_are_refused_with_their_line(
     assert f"is not valid YAML, line {line}: " in refusal(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("a:\n  b: >= 0.5\n", 2, 'a value that begins with > must be in quotes, as in ">= 0.5"'),
+        ("a:\n- >= 0.5  # good\n", 2, 'a value that begins with > must be in quotes, as in ">= 0.5"'),
+        ("a: {b: >=0.5, c: 1}\n", 1, 'a value that begins with > must be in quotes, as in ">=0.5"'),
+        ("a: [>= 0.5, <= 1]\n", 1, 'a value that begins with > must be in quotes, as in ">= 0.5"'),
+        ("a: 1\nb: *all\n", 2, 'a value that begins with * must be in quotes, as in "*all"'),
+        ("b: %5\n", 1, 'a value that begins with % must be in quotes, as in "%5"'),
+        ("a: b: c\n", 1, "a value with a colon and a blank in it must be in quotes"),
+        ("a:\n\tb: 1\n", 2, "the line begins with a tab; YAML takes blanks alone there"),
+        ("a: 1\nb: 2020-13-45\n", 2, "month must be in 1..12"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_the_one_who_wrote_it(
+    tmp_path: Path, text: str, line: int, said: str
+) -> None:
+    assert f"is not valid YAML, line {line}: {said}" in refusal(tmp_path, text)
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"The search space .*nowhere\.yaml cannot be read"):
         yaml_file.read_yaml_file(tmp_path / "nowhere.yaml", "search space")

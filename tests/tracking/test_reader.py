@@ -17,6 +17,7 @@ from sqlalchemy import event
 from smart_tuner.errors import SettingsError, StorageError, TrackingError
 from smart_tuner.tracking import reader
 from smart_tuner.tracking.reader import Reader, fit_text
+from smart_tuner.tracking.tracker import Tracker
 from tests.support import small
 
 pytestmark = pytest.mark.slow  # each has a database of its own
@@ -265,6 +266,27 @@ def test_an_artefact_is_read_in_its_place(uri: str, pictured: str, tmp_path: Pat
     assert found is not None
     assert found.read_text() == "stop.png"
     assert found.is_relative_to(tmp_path / "mlruns")
+
+
+def test_artefacts_of_a_folder_that_was_renamed_are_found_and_added_there(
+    uri: str, pictured: str, log: Log, tmp_path: Path
+) -> None:
+    parent, before = log("parent"), {path.name for path in tmp_path.parent.iterdir()}
+    moved = tmp_path.rename(tmp_path.with_name("renamed"))
+    (moved / "report.html").write_text("page")
+    found = Reader(f"sqlite:///{moved}/mlflow.db")
+    assert found.artefact(pictured, "plots/stop.png") == moved / f"mlruns/0/{pictured}/artifacts/plots/stop.png"
+    assert found.artefacts(pictured, "plots") == ["plots/gate.png", "plots/stop.png"]
+    found.publish(parent, "note", [moved / "report.html"])
+    assert found.artefact(parent, "report/report.html") == moved / f"mlruns/0/{parent}/artifacts/report/report.html"
+    assert {path.name for path in moved.parent.iterdir()} == before - {tmp_path.name} | {"renamed"}
+
+
+def test_a_study_that_goes_on_in_a_renamed_folder_is_told_where_mlflow_writes(uri: str, tmp_path: Path) -> None:
+    (tmp_path / "mlruns/0").mkdir(parents=True)
+    assert Tracker(uri, "Default").left_behind == ""
+    moved = tmp_path.rename(tmp_path.with_name("elsewhere"))
+    assert Tracker(f"sqlite:///{moved}/mlflow.db", "Default").left_behind == f"{tmp_path}/mlruns/0"
 
 
 def test_artefacts_of_a_folder_are_listed_in_order(uri: str, pictured: str) -> None:
