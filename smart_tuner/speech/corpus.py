@@ -80,7 +80,7 @@ def read_corpus(sources: Sequence[Path], settings: Settings) -> Corpus:
         raise CorpusError(
             f"--data takes a folder, a list, or a training and a validation list; received {len(sources)} paths."
         )
-    lists = [_read_source(source) for source in sources]
+    named, lists = zip(*(_read_source(source) for source in sources), strict=True)
     chosen = settings.speech.language
     language = detect_language(text for rows in lists for _, _, text, _ in rows) if chosen == "auto" else chosen
     front_end = FrontEnd.of(settings.speech, language)
@@ -90,7 +90,7 @@ def read_corpus(sources: Sequence[Path], settings: Settings) -> Corpus:
     ]
     train, validation = split if len(split) == 2 else _split(split[0], settings)
     return Corpus(
-        name=_corpus_name(sources[0].resolve()),
+        name=_corpus_name(named[0].resolve()),
         language=language,
         symbols=front_end.symbols,
         train=train,
@@ -108,16 +108,13 @@ Row = tuple[str, Path, str, str]
 """Name, audio file, text, file and line."""
 
 
-def _read_source(source: Path) -> list[Row]:
+def _read_source(source: Path) -> tuple[Path, list[Row]]:
+    """What the corpus is named after, the folder or the list, and its rows."""
     if not source.exists():
         raise CorpusError(f"No such file or folder: {source}.")
-    if source.is_dir():
-        file = source / "metadata.csv"
-        if not file.is_file():
-            raise CorpusError(f"{source} holds no metadata.csv with id|text or id|text|normalised text rows.")
-    else:
-        file = source
-    columns = (2, 3) if source.is_dir() else (2,)
+    file = source / "metadata.csv" if source.is_dir() else source
+    if not file.is_file():
+        raise CorpusError(f"{source} holds no metadata.csv with id|text or id|text|normalised text rows.")
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as problem:
@@ -125,15 +122,42 @@ def _read_source(source: Path) -> list[Row]:
     numbered = [(number, line.split("|")) for number, line in enumerate(lines, start=1) if line.strip()]
     if not numbered:
         raise CorpusError(f"{file} has no rows.")
-    width = len(numbered[0][1]) if len(numbered[0][1]) in columns else columns[-1]
-    for number, cells in numbered:
-        if len(cells) != width:
-            wanted = "id|text or id|text|normalised text" if source.is_dir() else "path|text"
+    by_id = source.is_dir() or _lists_ids(file, [cells[0].strip() for _, cells in numbered])
+    wanted, columns = ("id|text or id|text|normalised text", (2, 3)) if by_id else ("path|text", (2,))
+    filled = [(number, cells, _without_empty_end(cells)) for number, cells in numbered]
+    whole = (len(left) for _, cells, left in filled if left == cells)
+    width = next(whole, max(len(left) for _, _, left in filled))
+    width = width if width in columns else columns[-1]
+    for number, cells, left in filled:
+        if len(left) != width and not (left != cells and len(left) < width):
             raise CorpusError(
                 f"{file}, line {number}: rows here have {width} columns ({wanted}); this one has {len(cells)}."
             )
-    find = _clip_in_folder if source.is_dir() else _clip_of_list
-    return [(*find(source, cells[0].strip()), cells[-1].strip(), f"{file.name}:{number}") for number, cells in numbered]
+    find, place = (_clip_in_folder, file.parent) if by_id else (_clip_of_list, file)
+    rows = [(*find(place, left[0].strip()), left[-1].strip(), f"{file.name}:{number}") for number, _, left in filled]
+    return file.parent if by_id and file.name == "metadata.csv" else source, rows
+
+
+def _without_empty_end(cells: list[str]) -> list[str]:
+    """The cells of a row without empty ones after the second: the text is in the last that remains."""
+    last = max((column for column, cell in enumerate(cells) if cell.strip()), default=0)
+    return cells[: max(2, last + 1)]
+
+
+def _lists_ids(file: Path, entries: Sequence[str]) -> bool:
+    """Whether a list holds ids of clips in wavs/ beside it, as a metadata.csv, and no paths.
+
+    The first clip that is there decides; without any, the list's name does.
+    """
+    folder = file.parent
+    if not (folder / "wavs").is_dir():
+        return False
+    for entry in entries:
+        if _clip_of_list(file, entry)[1].is_file():
+            return False
+        if _clip_in_folder(folder, entry)[1].is_file():
+            return True
+    return file.name == "metadata.csv"
 
 
 def _clip_in_folder(folder: Path, name: str) -> tuple[str, Path]:
