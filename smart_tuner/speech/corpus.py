@@ -17,7 +17,7 @@ from smart_tuner.speech.audio import WAV_EXTENSIONS
 from smart_tuner.speech.batches import Example
 from smart_tuner.speech.cache import MelCache
 from smart_tuner.speech.front_end import FrontEnd
-from smart_tuner.speech.symbols import SymbolTable
+from smart_tuner.speech.symbols import SymbolTable, list_unknown
 from smart_tuner.speech.text import detect_language
 
 SHORTEST_FRAMES = 20
@@ -239,12 +239,11 @@ def _check_texts(corpus: Corpus) -> None:
     empty = [utterance.row for utterance in corpus.utterances if not utterance.read_aloud]
     if empty:
         raise CorpusError(f"{len(empty)} row(s) have no text, the first {empty[0]}.")
-    unknown = corpus.symbols.unknown(utterance.read_aloud for utterance in corpus.utterances)
+    unknown = list_unknown(corpus.symbols, [(one.row, one.read_aloud) for one in corpus.utterances])
     if unknown:
-        listed = ", ".join(f"{symbol!r} ({count} times)" for symbol, count in unknown.most_common(20))
         known = "".join(corpus.symbols.symbols[2:])
         raise CorpusError(
-            f"The texts hold symbols that the {corpus.language} table does not know: {listed}; it knows {known!r} "
+            f"The texts hold symbols that the {corpus.language} table does not know: {unknown}; it knows {known!r} "
             "(set speech.language if the language was taken wrongly, else correct the texts; --mode check names rows)."
         )
 

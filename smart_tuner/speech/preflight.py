@@ -13,6 +13,8 @@ from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.audio import AudioFacts
 from smart_tuner.speech.cache import MelCache
 from smart_tuner.speech.corpus import SHORTEST_FRAMES, Corpus, Utterance
+from smart_tuner.speech.doubts import describe_doubts
+from smart_tuner.speech.symbols import describe_unknown
 
 LONGEST_SECONDS = 12.0
 """Clips over this length make batches that need much memory."""
@@ -65,14 +67,13 @@ def _files(bad: dict[Path, str]) -> CorpusNote:
 
 def _texts(corpus: Corpus) -> list[CorpusNote]:
     empty = [utterance.row for utterance in corpus.utterances if not utterance.read_aloud]
-    unknown = corpus.symbols.unknown(utterance.read_aloud for utterance in corpus.utterances)
-    if not empty and not unknown:
-        return [CorpusNote("good", "texts", "none empty, every symbol known")]
-    findings = [CorpusNote("bad", "texts", f"{len(empty)} empty: {_some(empty)}")] if empty else []
-    for symbol, count in unknown.most_common():
-        rows = [utterance.row for utterance in corpus.utterances if symbol in utterance.read_aloud]
-        findings.append(CorpusNote("bad", "texts", f"unknown symbol {symbol!r}, {count} times: {_some(rows)}"))
-    return findings
+    unknown = describe_unknown(corpus.symbols, [(one.row, one.read_aloud) for one in corpus.utterances])
+    bad = [f"{len(empty)} empty: {_some(empty)}"] * bool(empty) + [f"unknown symbol {phrase}" for phrase in unknown]
+    doubts = describe_doubts([(one.row, one.text) for one in corpus.utterances], corpus.language)
+    return [
+        *(CorpusNote("bad", "texts", text) for text in bad),
+        *(CorpusNote("watch", "texts", text) for text in doubts),
+    ] or [CorpusNote("good", "texts", "none empty, every symbol known, every number and mark of a sure form")]
 
 
 def _audio(utterances: list[Utterance], facts: dict[Path, AudioFacts], settings: Settings) -> list[CorpusNote]:

@@ -53,7 +53,7 @@ def _number(value: int, case: str = "nominative", gender: str = "m") -> str:
     return str(num2words(value, lang="ru", case=case[0], gender=gender))
 
 
-def ordinal(value: int, case: str = "n", gender: str = "m") -> str:
+def decline_ordinal(value: int, case: str = "n", gender: str = "m") -> str:
     """The ordinal of a number in a case (n, g, d, a, i, p) and gender (m, f, n, or p: plural); not of living things."""
     # num2words 0.5.14 makes the thousands of 10,500th an ordinal too wherever they are tens alone: they are a cardinal.
     thousands, rest = divmod(value, 1000)
@@ -107,7 +107,7 @@ def _count(value: int, forms: tuple[str, str, str, str], case: str, unit: str) -
 
 def _ordinal(value: int, ending: str, gender: str = "m") -> str:
     """In the case of a noun, or adjective, with that ending."""
-    return ordinal(value, ORDINAL_CASES[ending], gender)
+    return decline_ordinal(value, ORDINAL_CASES[ending], gender)
 
 
 def _split_ordinal(found: re.Match[str]) -> str:
@@ -124,7 +124,7 @@ def _after_noun(found: re.Match[str]) -> str:
     cases = "p" if before.strip().lower() in PREPOSITIONAL else "ngdaip"
     forms = sorted(morphology.find_noun_forms(noun), key=lambda form: "ngdaip".index(form[0]))
     for case, gender in forms:
-        if case in cases and (said := ordinal(value, case, gender)).endswith(suffix):
+        if case in cases and (said := decline_ordinal(value, case, gender)).endswith(suffix):
             return f"{before}{noun} {said}"
     return found[0]
 
@@ -134,21 +134,21 @@ def _decade(found: re.Match[str]) -> str:
     before, value = (found[1] or "").strip().lower(), int(found[2])
     decade = value > 30 or before in PLURAL_WORDS or before.endswith(("ые", "ие"))
     if before in DAY_WORDS and value <= 30:
-        return f"{found[1]}{ordinal(value, 'n', 'n')}"
-    return f"{found[1] or ''}{ordinal(value, 'n', 'p')}" if decade else found[0]
+        return f"{found[1]}{decline_ordinal(value, 'n', 'n')}"
+    return f"{found[1] or ''}{decline_ordinal(value, 'n', 'p')}" if decade else found[0]
 
 
 def _ordinal_range(found: re.Match[str]) -> str:
     """10-11-е as two ordinals; the first of a plural too."""
     first, second, suffix = found[1], found[2], found[3]
     singular = suffix != "е" or ("n", "n") in morphology.find_noun_forms(found[4] or "")
-    return f"{first + '-' + suffix if singular else ordinal(int(first), 'n', 'p')} - {second}-{suffix}"
+    return f"{first + '-' + suffix if singular else decline_ordinal(int(first), 'n', 'p')} - {second}-{suffix}"
 
 
 def _sure_ordinal(found: re.Match[str]) -> str:
     """With a suffix that leaves no choice."""
     case, gender = {"о": ("g", "m"), "у": ("d", "m"), "я": ("n", "f")}[found[2][-1]]
-    return ordinal(int(found[1]), case, gender)
+    return decline_ordinal(int(found[1]), case, gender)
 
 
 def _classes(found: re.Match[str]) -> str:
@@ -163,6 +163,12 @@ def _season(found: re.Match[str]) -> str:
     """2019/20 as two numbers, unless it is a fraction."""
     following = (int(found[1]) + 1) % 100 == int(found[2][-2:])
     return f"{_number(int(found[1]))} - {_number(int(found[2]))}" if following else found[0]
+
+
+def _hard_sign(found: re.Match[str]) -> str:
+    """Об'явление as it was typed before keyboards had the letter."""
+    word = found[0].replace("'", "ъ")
+    return word if morphology.is_word(word) else found[0]
 
 
 def _lone_area(found: re.Match[str]) -> str:
@@ -180,7 +186,7 @@ def _power(found: re.Match[str]) -> str:
     power = exponent(found[1])
     if power in (2, 3):
         return " в квадрате" if power == 2 else " в кубе"
-    return f" в {'минус ' if power < 0 else ''}{ordinal(abs(power), 'p', 'f')} степени"
+    return f" в {'минус ' if power < 0 else ''}{decline_ordinal(abs(power), 'p', 'f')} степени"
 
 
 def _lone_number(found: re.Match[str]) -> str:
@@ -243,6 +249,7 @@ def _jubilee(found: re.Match[str]) -> str:
 
 BEFORE: list[ReadingRule] = [
     (FOOTNOTE, ""),
+    (re.compile(r"\b[а-яё]+[бвджзклмнпрстфх]'[еёюя][а-яё]*\b", re.IGNORECASE), _hard_sign),
     (re.compile(r"(?<![^\W\d_])((?:[кcсдм]?м|[kcdm]?m))(?=[²³])"), lambda found: found[1].replace("m", "м").replace(
         "k", "к").replace("c", "с").replace("d", "д")),
     (re.compile(r"(?:(?:(?<=руб)\.|(?<=[₽$€]))?(/))?(?<!\d )\b([ксдм]?м)([²³])"), _lone_area),

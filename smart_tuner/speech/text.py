@@ -48,11 +48,17 @@ def normalise(text: str, language: str) -> str:
 
 def normalise_all(texts: Sequence[str], language: str) -> list[str]:
     """The texts of a corpus as they are read aloud; stress marks that may be read in two ways as most of them are."""
+    plain = [simplify_text(text, language) for text in texts]
     if language == "ru":
-        plain = [simplify_typography(accents_to_pluses(unicodedata.normalize("NFC", text))) for text in texts]
-        return [_fold_blanks(simplify_typography(read_russian(text))) for text in place_stress(plain)]
-    joined = [THOUSANDS.sub(lambda found: re.sub(r"\D", ",", found[0]), text) for text in texts]
-    return [_fold_blanks(_drop_accents(read_english(simplify_typography(text)))) for text in joined]
+        return [simplify_typography(read_russian(text)) for text in place_stress(plain)]
+    return [_fold_blanks(_drop_accents(read_english(text))) for text in plain]
+
+
+def simplify_text(text: str, language: str) -> str:
+    """A text before it is read: in plain typography, what only the language's own typography says kept."""
+    if language == "ru":
+        return simplify_typography(accents_to_pluses(unicodedata.normalize("NFC", text)))
+    return simplify_typography(THOUSANDS.sub(lambda found: re.sub(r"\D", ",", found[0]), text))
 
 
 def simplify_typography(text: str) -> str:

@@ -231,7 +231,7 @@ TEXT = ("--text", "bad")
         ((*TEXT, *VOICE, "--study", "s"), "--mode synth takes its voice from --checkpoint or from --study;"),
         ((*TEXT, "--checkpoint", "nowhere.pt"), "There is no checkpoint nowhere.pt."),
         ((*TEXT, "--checkpoint", "empty.txt"), "The checkpoint empty.txt cannot be read ("),
-        ((*VOICE, "--text", "Mum"), "The texts hold symbols that the voice does not know, the first in text 1: 'm' "),
+        ((*VOICE, "--text", "Mum"), "The texts hold symbols that the voice does not know: 'm' (LATIN "),
         ((*VOICE, "--text", " "), "There is nothing to say in text 1: ' '."),
         ((*VOICE, "--text-file", "nowhere.txt"), "--text-file: nowhere.txt cannot be read as UTF-8 text: "),
         ((*VOICE, "--text-file", "empty.txt"), "--text-file: empty.txt holds no text."),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from smart_tuner.speech.russian import ordinal
+from smart_tuner.speech.russian import decline_ordinal
 from smart_tuner.speech.symbols import SymbolTable
 from smart_tuner.speech.text import normalise
 
@@ -245,7 +245,7 @@ THOUSANDS = {
 @pytest.mark.parametrize("thousands", THOUSANDS)
 def test_only_the_last_part_of_an_ordinal_is_one(thousands: int) -> None:
     for rest, last in [*enumerate(UNITS, start=1), *((100 * place, word) for place, word in enumerate(HUNDREDS, 1))]:
-        assert ordinal(1000 * thousands + rest) == f"{THOUSANDS[thousands]} {last}"
+        assert decline_ordinal(1000 * thousands + rest) == f"{THOUSANDS[thousands]} {last}"
 
 
 @pytest.mark.parametrize(
@@ -254,8 +254,8 @@ def test_only_the_last_part_of_an_ordinal_is_one(thousands: int) -> None:
      ("a", "f", "пятисотую"), ("a", "m", "пятисотый"), ("n", "p", "пятисотые"), ("g", "p", "пятисотых")],
 )  # fmt: skip
 def test_an_ordinal_has_any_case_and_gender(case: str, gender: str, last: str) -> None:
-    assert ordinal(10_500, case, gender) == f"десять тысяч {last}"
-    assert ordinal(500, case, gender) == last
+    assert decline_ordinal(10_500, case, gender) == f"десять тысяч {last}"
+    assert decline_ordinal(500, case, gender) == last
 
 
 @pytest.mark.parametrize(
@@ -263,4 +263,4 @@ def test_an_ordinal_has_any_case_and_gender(case: str, gender: str, last: str) -
     [(1000, "тысячный"), (2000, "двухтысячный"), (10_000, "десятитысячный"), (21_000, "двадцатиоднотысячный")],
 )
 def test_thousands_alone_are_one_word(value: int, word: str) -> None:
-    assert ordinal(value) == word
+    assert decline_ordinal(value) == word
