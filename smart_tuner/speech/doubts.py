@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ NUMBER = "a number that no rule is sure of"
 PLUS = "a plus that may be stress or the word"
 APOSTROPHE = "an apostrophe that may mark stress, which is not read (write молок+о)"
 CAPITAL = "a capital that may mark stress, which is not read (write молок+о)"
+MIXED = "a Cyrillic word with letters of another script"
 
 SHOWN = 5
 """Pieces of a kind that are described."""
@@ -103,10 +105,20 @@ def describe_doubts(texts: Sequence[tuple[str, str]], language: str) -> list[str
     for kind in dict.fromkeys(doubt.kind for doubt in doubts):
         ours = [doubt for doubt in doubts if doubt.kind == kind]
         rows = len({doubt.text for doubt in ours})
-        shown = "".join(f"\n    {texts[one.text][0]}: {one.piece} is read: {one.reading}" for one in ours[:SHOWN])
+        shown = "".join(
+            f"\n    {texts[one.text][0]}: {_name_strangers(one)} is read: {one.reading}" for one in ours[:SHOWN]
+        )
         more = f"\n    and {len(ours) - SHOWN} more" if len(ours) > SHOWN else ""
         lines.append(f"{kind}, in {rows} row{'' if rows == 1 else 's'}{shown}{more}")
     return lines
+
+
+def _name_strangers(doubt: Doubt) -> str:
+    """The piece, with the names of letters that only look as if they belonged there."""
+    strangers = dict.fromkeys(
+        letter for letter in doubt.piece if doubt.kind == MIXED and re.match("[A-Za-zÀ-ʯΑ-ω]", letter)
+    )
+    return doubt.piece + (f" ({', '.join(map(unicodedata.name, strangers))})" if strangers else "")
 
 
 def _doubt(text: str, language: str) -> list[tuple[str, str]]:
@@ -204,6 +216,7 @@ def _doubt_marks(text: str) -> Iterator[tuple[str, str]]:
         for word in APOSTROPHES.findall(text):
             if LONG_WORD.fullmatch(word) and not morphology.is_word(word.replace("'", "ъ")):
                 yield APOSTROPHE, word
+    yield from ((MIXED, found[0]) for found in MIXED_WORD.finditer(text))
     yield from ((CAPITAL, found[0]) for found in CAPITALS.finditer(text) if morphology.is_word(found[0]))
 
 
@@ -211,6 +224,7 @@ LONG_WORD = re.compile(rf"(?:[а-яё']*[{VOWELS}]){{2}}[а-яё']*(?![\w+'])", 
 """A word of several vowels, without a mark."""
 APOSTROPHES = re.compile(rf"(?<![\w'])[а-яё]*(?:[{VOWELS}]'(?![а-яё]*')|(?<=[а-яё])'(?=[{VOWELS}]))[а-яё]*(?![\w'])")
 """A lower-case word with an apostrophe before or after a vowel; names have a capital beside theirs."""
+MIXED_WORD = re.compile(r"(?=\w*[Ѐ-ӿ])(?=\w*[A-Za-zÀ-ʯΑ-ω])[^\W\d_]+")
 CAPITALS = re.compile(rf"(?<!\w)[А-ЯЁа-яё]?[а-яё]*(?<=[а-яёА-ЯЁ])[{VOWELS.upper()}][а-яё]*(?!\w)(?<![А-ЯЁ]{{2}})")
 """A word with a capital vowel after its first letter."""
 

@@ -43,6 +43,8 @@ DAY_WORDS = ("сегодня", "завтра", "послезавтра", "вче
 """Before 30-е they make it a day."""
 PLURAL_WORDS = ("в", "были", "эти", "те", "все", "наши", "про")
 """... and these a decade."""
+GREEK = str.maketrans("ΑΒΕΗΚΜΝΟΡΤΥΧαεοκρχνυ", "АВЕНКМНОРТУХаеокрхуи")
+"""Greek letters as the Cyrillic ones that they look like; in a Cyrillic word the library would name them."""
 ZERO = {"n": "ноль", "g": "нуля", "d": "нулю", "a": "ноль", "i": "нулём", "p": "нуле"}
 METRES = {"м": "метр", "км": "километр", "см": "сантиметр", "мм": "миллиметр", "дм": "дециметр"}
 
@@ -249,6 +251,7 @@ def _jubilee(found: re.Match[str]) -> str:
 
 BEFORE: list[ReadingRule] = [
     (FOOTNOTE, ""),
+    (re.compile("(?<=[а-яё])[Α-ω]|[Α-ω](?=[а-яё])", re.IGNORECASE), lambda found: found[0].translate(GREEK)),
     (re.compile(r"\b[а-яё]+[бвджзклмнпрстфх]'[еёюя][а-яё]*\b", re.IGNORECASE), _hard_sign),
     (re.compile(r"(?<![^\W\d_])((?:[кcсдм]?м|[kcdm]?m))(?=[²³])"), lambda found: found[1].replace("m", "м").replace(
         "k", "к").replace("c", "с").replace("d", "д")),

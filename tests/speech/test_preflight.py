@@ -120,6 +120,8 @@ def test_empty_texts_and_each_unknown_symbol_are_bad_and_their_rows_named(tmp_pa
             ["молокО", "рекА"],
             ["a capital that may mark stress, which is not read", "metadata.csv:2: рекА is read: река"],
         ),
+        (["привeт"], ["with letters of another script", "привeт (LATIN SMALL LETTER E) is read: привет"]),
+        (["дοм"], ["with letters of another script", "дοм (GREEK SMALL LETTER OMICRON) is read: дом"]),
         (["мама+папа"], ["a plus that may be stress or the word", "metadata.csv:1: мама+папа is read: мама плюс папа"]),
     ],
 )
