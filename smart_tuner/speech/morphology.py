@@ -13,6 +13,11 @@ def is_word(word: str) -> bool:
     return bool(_analyser().word_is_known(word.lower()))
 
 
+def is_exact_word(word: str) -> bool:
+    """Whether the dictionary has this form, an е in it being no ё."""
+    return is_word(word) and word.lower() in {parse.word for parse in _analyser().parse(word.lower())}
+
+
 def find_noun_forms(word: str) -> set[tuple[str, str]]:
     """(Case, gender) of each singular noun that the dictionary has under this form, as num2words calls them."""
     if not is_word(word):
