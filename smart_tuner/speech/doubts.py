@@ -50,7 +50,7 @@ SHAPES = {
         r"24/7|50/50|9/11|16:9|4:3|21:9",
     ),
     "ru": (
-        rf"\d+-?(?:{SUFFIXES}|т[иь]|тью|мя|ыми)",
+        rf"\d+-?(?:{SUFFIXES}|т[иь]|тью|мя|ей|ь[яею])",
         r"\d+%?-[а-яё]{3,}",
         r"\d{1,3}([.,])\d{3}(?:\1\d{3})+|\d+\^\d+",
         r"\d+-\d+-(?:[йяюмхе]|го|му|ми)",
@@ -69,7 +69,7 @@ SHAPES = {
 }
 """Numbers with marks in or around them that a rule reads, beside amounts and ranges of them."""
 LETTERS = r"[^\W\d_]+"
-CODE = rf"{LETTERS}(?:-?\d+)+(?:-?{LETTERS})*|\d+(?:-?{LETTERS})+(?:-\d+)?"
+CODE = rf"{LETTERS}(?:-?\d+)+(?:-?{LETTERS})*|\d+(?:-?[a-z])+(?:-{LETTERS}|-\d+)*"
 """Digits beside letters: MP3, COVID-19, 3D, 20-year-old."""
 
 
@@ -230,17 +230,15 @@ CAPITALS = re.compile(rf"(?<!\w)[А-ЯЁа-яё]?[а-яё]*(?<=[а-яёА-ЯЁ])
 
 
 def _reading_of(piece: str, text: str, read: str) -> str:
-    """The words of a reading that are neither before nor after the piece in the text."""
+    """The words of a reading between those that stand before the piece in the text and those after it."""
     written, spoken = text.lower().split(), read.split()
-    first = next((place for place in range(len(written)) if piece.lower().split()[0] in written[place]), 0)
-    last = first + len(piece.split())
-    blocks = difflib.SequenceMatcher(
-        None, [word.replace("+", "") for word in written], [w.replace("+", "") for w in spoken], autojunk=False
-    )
-    start, end = 0, len(spoken)
-    for block in blocks.get_matching_blocks():
-        if block.size and block.a + block.size <= first:
-            start = block.b + block.size
-        if block.size and block.a >= last:
-            end = min(end, block.b)
+    pieces = piece.lower().split()
+    first = next((place for place, word in enumerate(written) if pieces[0] in word), 0)
+    last, start, end = first + len(pieces), 0, len(spoken)
+    before, after = ([word.replace("+", "") for word in side] for side in (written, spoken))
+    for at, there, size in difflib.SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks():
+        if size and at < first:
+            start = there + min(size, first - at)
+        if at + size > last:
+            end = min(end, there + max(0, last - at))
     return " ".join(spoken[start:end])

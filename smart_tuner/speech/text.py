@@ -18,6 +18,7 @@ TYPOGRAPHY = {
     "\u2043": "-",  # hyphen as a bullet
     "\u2044": "/",  # of fractions
     "\u2215": "/",  # division
+    **dict.fromkeys("\u2800\u115f\u1160\u3164\uffa0", " "),  # blanks that count as signs or letters
     "[": "(",
     "]": ")",
 }
@@ -83,7 +84,7 @@ def _simplify(mark: str) -> str:
     if category in ("Pi", "Pf") or mark in "„‟":
         return '"'
     is_plain = shape in PLAIN_FORMS or (shape == "<compat>" and category[0] in "PLN" and category != "No")
-    return compatible if is_plain and compatible.isascii() and compatible.isprintable() else mark
+    return TYPOGRAPHY.get(compatible, compatible) if is_plain and compatible.isascii() else mark
 
 
 def _drop_accents(text: str) -> str:

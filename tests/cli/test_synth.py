@@ -14,6 +14,7 @@ from model.ctc import CtcRecogniser
 from smart_tuner.cli import synth
 from smart_tuner.evaluation.recogniser import Alphabet, recogniser_file
 from smart_tuner.evaluation.voice import PreparedText, Synthesis, Voice
+from smart_tuner.speech.front_end import FrontEnd
 from smart_tuner.study.store import Identity, open_study
 from smart_tuner.study.trials import TrialPlan
 from tests.support import small
@@ -81,6 +82,19 @@ def test_texts_longer_than_any_in_training_are_told_before_they_are_said(folder:
     about = [line for line in result.stdout.splitlines() if line.startswith(("Length", "001"))]
     assert about[0].startswith("Length     002, 003: longer than any text it was trained on (5 symbols)")
     assert "Length" not in invoke(*SYNTH, "--checkpoint", "best.pt", "--text", "bad", "--output", "out").stdout
+
+
+def test_what_no_rule_is_sure_of_is_told_before_it_is_said(folder: Path) -> None:
+    letters = [*"_~ акмопр"]
+    symbols = [*letters, *(f"<{number}>" for number in range(len(small.SYMBOLS) - len(letters)))]
+    voice(folder / "ru.pt", symbols=symbols, front_end=FrontEnd("ru").described())
+    words = (*SYNTH, "--checkpoint", "ru.pt", "--output", "out", "--text")
+    result = invoke(*words, "мокро рамА")
+    assert result.exit_code == 0, result.output
+    about = result.stdout[result.stdout.index("Unsure") :]
+    assert "a capital that may mark stress" in about
+    assert "001: рамА is read: рама" in about
+    assert "Unsure" not in invoke(*words, "мокро рама").stdout
 
 
 def test_a_word_that_is_over_at_once_is_a_fault(folder: Path) -> None:
