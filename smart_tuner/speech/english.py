@@ -7,6 +7,7 @@ from num2words import num2words
 
 from smart_tuner.speech.english_words import (
     ABBREVIATIONS,
+    BEFORE_NUMBERS,
     COUNTED,
     CURRENCIES,
     ENDING,
@@ -22,7 +23,7 @@ from smart_tuner.speech.english_words import (
 from smart_tuner.speech.numerals import FOOTNOTE, LONGEST_NUMBER, POWER, ReadingRule, exponent, roman
 
 NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
-MONTH = rf"({'|'.join(MONTHS)}|(?:{'|'.join(month[:3] for month in MONTHS if len(month) > 3)}|Sept)\.)"
+MONTH = rf"({'|'.join(MONTHS)}|(?:{'|'.join(month[:3] for month in MONTHS if len(month) > 3)}|Sept)\b\.?)"
 DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
 CURRENCY = f"({'|'.join(map(re.escape, CURRENCIES))})"
 CAPITAL = r"[\"'(]*[A-Z]"
@@ -33,9 +34,10 @@ NO_DAY = rf"(?![A-Z][a-z]+day\b|[A-Z]{{2,4}}\b|Eastern|Pacific|Central|Mountain)
 """... and after a time: 3 p.m. Tuesday, 3 p.m. EST."""
 STREET = rf"(?=[,;:!?\"')]|\s*$| [a-z]| {OPENER})"
 """What follows St. and Dr. where they are roads."""
+RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 HALF = r"\s?([AaPp])\.?[Mm]\b\.?"
 """The half of a day."""
-COMMON_PARTS = (*range(2, 11), 16, 32, 64)
+COMMON_PARTS = (*range(2, 11), 16, 32, 64, 100, 1000)
 """Denominators; 9/11 is no fraction."""
 FIRST_PERSON = "am|love|like|have|think|know|will|want|need|see|do|can|could|would|should|must|hope|wish|miss|mean"
 """Words before which an I is no number: Mary I love you."""
@@ -165,6 +167,10 @@ def _money_after(found: re.Match[str]) -> str:
     return f"{found[2]}{found[1]}"
 
 
+def _feet(found: re.Match[str]) -> str:
+    return f"{_count(int(found[1]), 'foot', 'feet')} {_count(int(found[2]), 'inch', 'inches')}"
+
+
 def _angle(found: re.Match[str]) -> str:
     seconds = f" {_count(int(found[2]), 'second')}" if found[2] else ""
     return f"° {_count(int(found[1]), 'minute')}{seconds}"
@@ -197,13 +203,22 @@ def _fraction(found: re.Match[str]) -> str:
 
 
 def _decade(found: re.Match[str]) -> str:
-    return plural(year(found[1]) if len(found[1]) == 4 else cardinal(found[1]))
+    return plural(year(found[1]).removeprefix("one ") if len(found[1]) == 4 else cardinal(found[1]))
+
+
+def _dotted_date(found: re.Match[str]) -> str:
+    return f"{MONTHS[int(found[2]) - 1].lower()} {ordinal(found[1])}, {year(found[3])}"
+
+
+def _hours(found: re.Match[str]) -> str:
+    """2h 30m."""
+    return _count(int(found[1]), "hour") + (f" {_count(int(found[2]), 'minute')}" if found[2] else "")
 
 
 def _season(found: re.Match[str]) -> str:
     """2019/20."""
-    follows = (int(found[1]) + 1) % 100 == int(found[2])
-    second = cardinal(found[2]) if found[2] > "09" else f"oh {cardinal(found[2])}"
+    follows = (int(found[1]) + 1) % 100 == int(found[2][-2:])
+    second = year(found[2]) if len(found[2]) == 4 else f"{'oh ' if found[2] < '10' else ''}{cardinal(found[2])}"
     return f"{year(found[1])} {second}" if follows else found[0]
 
 
@@ -244,21 +259,27 @@ def _abbreviation(found: re.Match[str]) -> str:
 
 RULES: list[ReadingRule] = [
     (FOOTNOTE, ""),
+    (re.compile(r"(?<=[\w)])\^(-?\d+)(?![\w.])"), lambda found: found[1].translate(RAISED)),
     (re.compile(rf"(?<!\b[kcm]m)(?<!\bm)(?<!\bft){POWER.pattern}"), _power),
     (re.compile(r"(?<![\w+])\+\d{1,3}(?:[ -]{0,2}\(?\d+\)?)+(?![\d%])"), _telephone),
-    (re.compile(r"(?<![\d-])1-\d{3}-\d{3}-\d{4}(?![\d-])"), _telephone),
+    (re.compile(r"(?<![\d.-])(?<!\d )(?:1[ -]\d{3}([ -])\d{3}\1\d{4}|\d{3}\.\d{3}\.\d{4})(?![\d-]| \d)"), _telephone),
+    (re.compile(r"(?<![\d.-])(?<!\d )0\d{1,4}(?: \d{3,8}| \d\d(?= \d)){1,4}(?![\d-]| \d)"), _telephone),
+    (re.compile(r"(?<=ZIP )\d{5}\b|(?<=ZIP code )\d{5}\b"), lambda found: one_by_one(found[0])),
     (re.compile(r"\b([Cc]all(?:ed|ing)?|[Dd]ial(?:l?ed|l?ing)?|[Rr]ing|[Pp]hone) (911|999|112|411)\b(?! [a-z]+s\b)"),
      lambda found: f"{found[1]} {one_by_one(found[2])}"),
     # numbers as they are written elsewhere
-    (re.compile(r"(?<![\w.,])\d{1,3}(?:([ '])\d{3}(?:\1\d{3})*)(?=(?:st|nd|rd|th)\b|(?![\w'-]|[.,]\d{3}))"),
+    (re.compile(r"(?<![\w.,])(?<!\d )\d{1,3}(?:([ '])\d{3}(?:\1\d{3})*)(?=(?:st|nd|rd|th)\b|(?![\w'-]| \d|[.,]\d{3}))"),
      lambda found: re.sub("[ ']", ",", found[0])),
     (re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d{3})+|\d+),(\d{1,2})(?![\w,.]\d|\d)"), _decimal_comma),
     (re.compile(r"(?<![\w.,])\d{1,3}(?:\.\d{3}){2,}(?![\w.]|,\d{3})"), lambda found: found[0].replace(".", ",")),
+    (re.compile(r"(?<=\d) ?(sq|cu)\b\.? ?(ft|m|km|mi|in|yd)\b\.?(?!\s*$)|(?<=\d) ?(sq|cu)\b\.? ?(ft|m|km|mi|in|yd)\b"),
+     lambda found: f" {found[2] or found[4]}{'²' if (found[1] or found[3]) == 'sq' else '³'}"),
     (re.compile(r"(?<=\d)( ?[kcm]?m)([23])\b"), lambda found: found[1] + {"2": "²", "3": "³"}[found[2]]),
     (re.compile(r"(?<!\d)(?<!\d )\b([kcm]?m[²³])"), lambda found: UNITS[found[1]][0]),
     (re.compile(r"(?<=\d) ?bn\b(?<![$£€¥₹₽]\dbn)"), " billion"),
     (re.compile(r"(?<![\d/])(\d+\.\d+)/(\d+)(?![\d/])"), r"\1 out of \2"),
     (re.compile(r"(?<![\w.,])\d{1,2}(?:,\d\d)+,\d{3}(?![\d,])"), lambda found: found[0].replace(",", "")),
+    (re.compile(r"(?<![\d.])(0?[1-9]|[12]\d|3[01])\.(0?[1-9]|1[0-2])\.(\d{4})(?![\d.])"), _dotted_date),
     (re.compile(r"(?<![\w.])\.(\d+)"), lambda found: f"point {one_by_one(found[1])}"),
     (re.compile(r"(?<![\d.,])\d+(?:\.\d+){2,}(?!\w)"), lambda found: found[0].replace(".", " point ")),  # a version
     (re.compile("[¼-¾⅐-⅞]"), lambda found: " " + unicodedata.normalize("NFKC", found[0]).replace("⁄", "/")),
@@ -268,7 +289,9 @@ RULES: list[ReadingRule] = [
     # dates
     (re.compile(r"(?<=\d{4}-\d\d-\d\d)T(?=\d\d:\d\d)"), ", "),
     (re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2})/(\d{4})(?![\d/])"), _slashed_date),
-    (re.compile(r"\b((?:19|20)\d\d)/(\d\d)(?![\d/])"), _season),
+    (re.compile(r"\b((?:19|20)\d\d)/((?:19|20)?\d\d)(?![\d/])"), _season),
+    (re.compile(r"\b(\d{4})/(\d\d)/(\d\d)(?![\d/])"), _iso_date),
+    (re.compile(rf"\b([Tt]he )?{DAY}-(?={DAY} {MONTH})"), lambda found: f"the {ordinal(found[2])} to "),
     (re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b"), _iso_date),
     (re.compile(rf"\b{MONTH} {DAY}-{DAY}\b"),
      lambda found: f"{_month(found[1])} {ordinal(found[2])} to {ordinal(found[3])}"),
@@ -280,6 +303,7 @@ RULES: list[ReadingRule] = [
     (re.compile(rf"{CURRENCY}({NUMBER})-\1?(?=\d)"), r"\2 to \1"),
     (re.compile(r"(?<![\w-])(\d+)-(\d+)(?![\d/-]|[A-Za-z]+-)"), r"\1 to \2"),
     (re.compile(rf"(?:(?<=[\d ][apAP]m)|(?<=[ap]\.m\.)|(?<=°)|(?<=°[CF])|(?<=\d[kKmMB]))-(?={CURRENCY}?\d)"), " to "),
+    (re.compile(r"(?<=\d%)-(?=\d)|(?<=\d0s)-(?='?\d+0s)"), " to "),
     (re.compile(rf"(?<![\w.)])-(?={CURRENCY}?\d)"), "minus "),
     # times
     (re.compile(rf"\b(1[0-2]|0?[1-9])\.([0-5]\d){HALF}"), _time),
@@ -289,15 +313,19 @@ RULES: list[ReadingRule] = [
      lambda found: f"{_count(int(found[1]), 'minute')} and {cardinal(found[2])} seconds"),
     (re.compile(r"\b([01]?\d|2[0-3]):([0-5]\d)(?:\s?([AaPp])\.?[Mm]\b\.?)?(?![:\d])"), _time),
     (re.compile(r"\b(1[0-2]|[1-9])\s?([AaPp])\.?[Mm]\b\.?"), lambda found: cardinal(found[1]) + _half(found, 2)),
+    (re.compile(r"\b(\d+)h(?: ?(\d+)(?:m|min)?)?\b"), _hours),
     (re.compile(r"(?<![\d:.,])(\d+):(\d+)(?![\d:]|[.,]\d)"), r"\1 to \2"),  # a ratio, or a score
     # money, percent, units
     (re.compile(rf"(?<![\w.,$£€¥₹₽])({NUMBER})\s?([$£€¥₹₽])(?![\w.,]*\d)"), _money_after),
     (re.compile(r"(?<=\d)° ?(\d+)′(?: ?(\d+)″)?"), _angle),
     (re.compile(r"\b(\d{1,2})['′] ?(\d{1,2})(?:[\"″]|'')"),
-     lambda found: f"{_count(int(found[1]), 'foot', 'feet')} {_count(int(found[2]), 'inch', 'inches')}"),
+     _feet),
     (re.compile(r"\b(\d+)″"), lambda found: _count(int(found[1]), "inch", "inches")),
     (re.compile(r"\b(\d+)′"), lambda found: _count(int(found[1]), "foot", "feet")),
-    (re.compile(r"(?<=\d) ?[x×] ?(?=\d)"), lambda found: " times " if "=" in found.string else " by "),
+    (re.compile(r"(?<=\d) ?[x×] ?(?=\d)"),
+     lambda found: " times " if re.search("=| to the ", found.string) else " by "),
+    (re.compile(r"\b(\d+) ft\.? (\d+) in\b\.?"),
+     lambda found: _feet(found) + _full_stop(found)),
     (re.compile(r"~ ?(?=\d)"), "about "),
     (re.compile(rf"{CURRENCY}\s?({NUMBER})(?:\s?({'|'.join(SCALES)})\b)?"), _money),
     (re.compile(rf"({NUMBER})\s?¢"), lambda found: f"{cardinal(found[1])} cent{'' if found[1] == '1' else 's'}"),
@@ -305,13 +333,16 @@ RULES: list[ReadingRule] = [
                 rf"{'|'.join(re.escape(unit) for unit in UNITS if unit != 'in')})(?![\w/])"), _unit),
     # decades, fractions
     (re.compile(r"(?<![\w.])'?(\d0|\d{3}0)'?s\b"), _decade),
-    (re.compile(r"(?<![\d/])(\d+ )?(\d{1,2})/(\d{1,2})(?![\d/])"), _fraction),
+    (re.compile(r"(?<![\d/])(\d+ )?(\d{1,2})/(\d{1,2}|1000?)(?![\d/])"), _fraction),
     # numbers
     (re.compile(r"\bNo\. ?(?=\d)|#(?=\d)"), "number "),
+    (re.compile(rf"\b({'|'.join(map(re.escape, BEFORE_NUMBERS))}) ?(?=\d)"),
+     lambda found: f"{BEFORE_NUMBERS[found[1]]} "),
+    (re.compile(r"\bWW(I{1,2}|[12])\b"), lambda found: f"World War {'one' if found[1] in 'I1' else 'two'}"),
     (re.compile(r"(\d{1,3}(?:,\d{3})+|\d{1,12})(?:st|nd|rd|th)\b", re.IGNORECASE), lambda found: ordinal(found[1])),
     (re.compile(r"(?:\b([A-Za-z]+) )?(?<![\d.,])\b(\d{4})\b(?![.,]\d)(?= ([a-z]+)|)"), _four_digits),
     (re.compile(r"(?<![\d.,])0\d+(?![.,]?\d)"), lambda found: one_by_one(found[0])),  # agent 007
-    (re.compile(rf"({NUMBER})s\b"), lambda found: plural(cardinal(found[1]))),
+    (re.compile(rf"({NUMBER})s\b"), lambda found: plural(cardinal(found[1]).removeprefix("one "))),
     (re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])"), " "),  # gate B12
     (re.compile(NUMBER), lambda found: cardinal(found[0])),
     # letters

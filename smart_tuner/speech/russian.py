@@ -12,6 +12,7 @@ from smart_tuner.speech.numerals import FOOTNOTE, LONGEST_NUMBER, POWER, Reading
 CASES = {
     "genitive": "с со до от из у без для около после кроме более менее больше меньше свыше",
     "dative": "к ко",
+    "instrumental": "между перед",
 }
 """Prepositions before a time of day."""
 GOVERNING = (
@@ -34,8 +35,14 @@ TIME = r"(\d|[01]\d|2[0-4]):([0-5]\d)"
 CLOCK = {"h": ("час", "часа", "часов", "часам"), "m": ("минута", "минуты", "минут", "минутам"),
          "s": ("секунда", "секунды", "секунд", "секундам")}  # fmt: skip
 """One, two, many, and the dative of many."""
-ONE_UNIT = {"g": ("часа", "минуты", "секунды"), "d": ("часу", "минуте", "секунде"), "a": ("час", "минуту", "секунду")}
-COUNTRY_CODE = r"\+(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[2-9]\d\d)"
+BY_UNITS = ("часами", "минутами", "секундами")
+ONE_UNIT = {
+    "i": ("часом", "минутой", "секундой"),
+    "g": ("часа", "минуты", "секунды"),
+    "d": ("часу", "минуте", "секунде"),
+    "a": ("час", "минуту", "секунду"),
+}
+COUNTRY_CODE = r"\+ ?(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[2-9]\d\d)"
 """Those of one and two digits; all others have three."""
 PREPOSITIONAL, ACCUSATIVE = ("в", "во", "на", "о", "об", "при"), ("в", "во", "на", "за", "через")
 """Prepositions before a noun that its number follows, and before a time with seconds."""
@@ -46,6 +53,7 @@ PLURAL_WORDS = ("в", "были", "эти", "те", "все", "наши", "пр�
 GREEK = str.maketrans("ΑΒΕΗΚΜΝΟΡΤΥΧαεοκρχνυ", "АВЕНКМНОРТУХаеокрхуи")
 """Greek letters as the Cyrillic ones that they look like; in a Cyrillic word the library would name them."""
 ZERO = {"n": "ноль", "g": "нуля", "d": "нулю", "a": "ноль", "i": "нулём", "p": "нуле"}
+PERCENT_ENDINGS = {"й": "ый", "го": "ого", "му": "ому", "м": "ом", "я": "ая", "ю": "ую", "е": "ое", "х": "ых"}
 METRES = {"м": "метр", "км": "километр", "см": "сантиметр", "мм": "миллиметр", "дм": "дециметр"}
 
 
@@ -103,7 +111,8 @@ def _count(value: int, forms: tuple[str, str, str, str], case: str, unit: str) -
     if last == 1:
         noun = ONE_UNIT[case]["hms".index(unit)] if case in ONE_UNIT else forms[0]
     else:
-        noun = forms[3] if case == "d" else forms[1] if case in "na" and 2 <= last <= 4 else forms[2]
+        plural = BY_UNITS["hms".index(unit)] if case == "i" else forms[3]
+        noun = plural if case in "di" else forms[1] if case in "na" and 2 <= last <= 4 else forms[2]
     return f"{words} {noun}"
 
 
@@ -161,6 +170,11 @@ def _classes(found: re.Match[str]) -> str:
     return f"{spoken} {found[3].strip('-') + ' ' if found[3] else ''}{found[4]}"
 
 
+def _percentage(found: re.Match[str]) -> str:
+    """5%-го as 5%-ного, which the library reads."""
+    return f"%-н{PERCENT_ENDINGS[found[1]]}"
+
+
 def _season(found: re.Match[str]) -> str:
     """2019/20 as two numbers, unless it is a fraction."""
     following = (int(found[1]) + 1) % 100 == int(found[2][-2:])
@@ -181,11 +195,14 @@ def _ratio(found: re.Match[str]) -> str:
     """Sixteen to nine; elsewhere a score, or what nobody knows."""
     if found[1] or (found[2], found[3]) in (("16", "9"), ("4", "3"), ("21", "9")):
         return f"{found[1] or ''}{_number(int(found[2]))} к {_number(int(found[3]), 'd')}"
-    return f"{found[2]} - {found[3]}"
+    return f"{_number(int(found[2]))} - {_number(int(found[3]))}"
 
 
 def _power(found: re.Match[str]) -> str:
-    power = exponent(found[1])
+    return _power_words(exponent(found[1]))
+
+
+def _power_words(power: int) -> str:
     if power in (2, 3):
         return " в квадрате" if power == 2 else " в кубе"
     return f" в {'минус ' if power < 0 else ''}{decline_ordinal(abs(power), 'p', 'f')} степени"
@@ -231,7 +248,7 @@ def _international(found: re.Match[str]) -> str:
         return found[0]
     written = re.findall(r"\d+", found[2])
     groups = [part for group in written for part in split_digits(group, whole=len(written) == 1)]
-    return f"плюс {', '.join(map(_group, [found[1][1:], *groups]))}"
+    return f"плюс {', '.join(map(_group, [found[1].strip('+ '), *groups]))}"
 
 
 def split_digits(group: str, whole: bool = False) -> list[str]:
@@ -257,13 +274,27 @@ BEFORE: list[ReadingRule] = [
         "k", "к").replace("c", "с").replace("d", "д")),
     (re.compile(r"(?:(?:(?<=руб)\.|(?<=[₽$€]))?(/))?(?<!\d )\b([ксдм]?м)([²³])"), _lone_area),
     (re.compile(rf"(?<!\bм)(?<!\b[ксдм]м){POWER.pattern}"), _power),
-    (re.compile(rf"(?<![\w+])({COUNTRY_CODE})((?:[ -]{{0,2}}\(?\d+\)?)+)(?![\d%]|[ -]?[=+*/])"), _international),
+    (re.compile(rf"(?<![\w+])(?<!\d )({COUNTRY_CODE})((?:[ -]{{0,2}}\(?\d+\)?)+)(?![\d%]|[ -]?[=+*/])"),
+     _international),
     (re.compile(r"№ ?(?=\d+-[а-яё]{1,3}(?!\w))"), "номер "),
     (re.compile(r"(?<=3)-(?:ь(?=[яею](?!\w))|ь?е(?=(?:го|му)(?!\w)))"), "-"),
     (re.compile(r"\b(\d{1,3}(?: \d{3})+)(?=,\d|-[а-яё])"), lambda found: found[1].replace(" ", "")),
     (re.compile(rf"\b(\d{{5,}})-({SUFFIXES})(?!\w)"), _split_ordinal),
     (re.compile(rf"\b(\d+)-(\d+)-({SUFFIXES})(?!\w)(?= ([а-яё]+)|)"), _ordinal_range),
     (re.compile(r"\b(\d+)-([ое]?го|[ое]?му|а?я)(?!\w)"), _sure_ordinal),
+    (re.compile(r"\b((?:со?|перед|под|над|за|между) )(\d+)-[ыи]?м(?!\w)", re.IGNORECASE),
+     lambda found: found[1] + decline_ordinal(int(found[2]), "i")),
+    (re.compile(r"(?<=\d) ?%-(го|му|м|й|я|ю|е|х)(?!\w)"), _percentage),
+    (re.compile(r"(?<=\d)м(?![\w²³/])"), " м"),
+    (re.compile(r"(?<=\d{4})г\."), " г."),
+    (re.compile(r"£ ?(\d[\d ]*(?:,\d+)?)"), r"\1 £"),
+    (re.compile(r"\bд\. ?(\d+)/(\d+)"), r"дом \1 дробь \2"),
+    (re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2})/(\d{4})(?![\d/])"), r"\1.\2.\3"),
+    (re.compile(r"(?<![\d-])-(\d+)\.\.\.?([+-]?\d+)"), r"от -\1 до \2"),
+    (re.compile(r"\b([сС]о? )(\d{1,2})\.([0-5]\d)( до )(\d{1,2})\.([0-5]\d)(?!\d|\.\d| (?:руб|процент|метр|кг|км))"),
+     r"\1\2:\3\4\5:\6"),
+    (re.compile(r"\b((?:в|с|до|к|после) \d{1,2})-00(?![\d-])", re.IGNORECASE), r"\1:00"),
+    (re.compile(r"(?<=[\w)])\^(-\d+)(?![\w.])"), lambda found: _power_words(int(found[1]))),
     (re.compile(r"\b(\d{1,2})(?:-(\d{1,2}))?(-?[а-г])? ((?:класс|курс|этаж|подъезд)(е?))\b"), _classes),
     (re.compile(r"\b((?:19|20)\d\d)/((?:19|20)?\d\d)(?![\d/]| учебн)"), _season),
     (re.compile(r"(?<=\d)\.\.\.?(?=\d)|(?<=\d,\d)-(?=\d)|(?<=\d,\d\d)-(?=\d)"), " - "),
@@ -274,6 +305,7 @@ BEFORE: list[ReadingRule] = [
                 re.IGNORECASE), _decade),
     (re.compile(rf"\d{{{LONGEST_NUMBER + 1},}}"), _digits),
     (re.compile(r"(?<![\d+])(8)[ -]?\(?(\d{3})\)?[ -]?(\d{3})[ -](\d\d)[ -](\d\d)(?!\d)"), _telephone),
+    (re.compile(r"(?<![\d+-])(8)[ -]\(?(\d{3})\)?[ -](\d{3})(\d\d)(\d\d)(?!\d)"), _telephone),
     (re.compile(r"(?<![\d+])(8)(9\d\d|800)(\d{3})(\d\d)(\d\d)(?!\d)"), _telephone),
     (re.compile(r"(?<![\d+-])(?<!\d )((?:00)?\d{1,3})[ -]\(?(\d{2,3})\)?[ -](\d{3})-(\d\d)-(\d\d)(?![\d-])"),
      _telephone),
@@ -294,6 +326,8 @@ BEFORE: list[ReadingRule] = [
     (re.compile(r"(?<![\d:])(\d{1,2}):([0-5]\d,\d{1,3})(?![\d:])"), r"\1 мин \2 сек"),
     (re.compile(rf"\b(\w+ )?{TIME}:([0-5]\d)(?![\d:])"), _seconds),
     (re.compile(rf"\b(\w+ )?{TIME} ?- ?{TIME}(?![\d:])"), _times),
+    (re.compile(rf"\b(между ){TIME} и {TIME}(?![\d:])", re.IGNORECASE),
+     lambda found: f"{found[1]}{_clock(found[2], found[3], 'i')} и {_clock(found[4], found[5], 'i')}"),
     (re.compile(rf"\b(\w+ )?{TIME}(?![\d:])"), _time),
     (re.compile(r"\b((?:соотношени|пропорци|отношени|масштаб|формат)\w* )?(?<![\d.,:])"
                 r"(\d{1,15}):(\d{1,15})(?![\d:]|[.,]\d)", re.IGNORECASE), _ratio),

@@ -187,6 +187,20 @@ NUMBERS = [
     # versions, ratios, seasons, dates that leave no choice
     ("v2.0.1 at 10.0.0.1", "v two point zero point one at ten point zero point zero point one"),
     ("16:9, rated 4.5/5", "sixteen to nine, rated four point five out of five"),
+    ("04.07.2024, 2024/07/04 or Jul 4, 2024",
+     "july fourth, twenty twenty-four, july fourth, twenty twenty-four or july fourth, twenty twenty-four"),
+    ("On 5–7 May.", "on the fifth to the seventh of may."),
+    ("The 1960s–1970s, 100s of them.", "the nineteen sixties to nineteen seventies, hundreds of them."),
+    ("5%–10%, 1/100 and 2^3", "five percent to ten percent, one one hundredth and two cubed"),
+    ("6.02×10²³ at 5 m/s", "six point zero two times ten to the twenty-third at five meters per second"),
+    ("A 10 sq. ft. room, 5 kWh, 2h 30m.", "a ten square feet room, five kilowatt hours, two hours thirty minutes."),
+    ("See p. 5, pp. 5–7, Fig. 3, Nos. 2 and 3.",
+     "see page five, pages five to seven, figure three, numbers two and three."),
+    ("1 800 555 1234 or 020 7946 0958",
+     "one, eight zero zero, five five five, one two three four or "
+     "zero two zero, seven nine four six, zero nine five eight"),
+    ("ZIP 90210, WWII", "zip nine zero two one zero, world war two"),
+    ("5 ft 11 in. tall", "five feet eleven inches tall"),
     ("the 2019/20 season", "the twenty nineteen twenty season"),
     ("13/5/2024 or 5/13/2024", "may thirteenth, twenty twenty-four or may thirteenth, twenty twenty-four"),
 ]  # fmt: skip
