@@ -199,7 +199,7 @@ NUMBERS = [
     ("1 800 555 1234 or 020 7946 0958",
      "one, eight zero zero, five five five, one two three four or "
      "zero two zero, seven nine four six, zero nine five eight"),
-    ("ZIP 90210, WWII", "zip nine zero two one zero, world war two"),
+    ("At ZIP 90210 in WWII.", "at zip nine zero two one zero in world war two."),
     ("5 ft 11 in. tall", "five feet eleven inches tall"),
     ("the 2019/20 season", "the twenty nineteen twenty season"),
     ("13/5/2024 or 5/13/2024", "may thirteenth, twenty twenty-four or may thirteenth, twenty twenty-four"),
