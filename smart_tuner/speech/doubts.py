@@ -21,6 +21,7 @@ MIXED = "a Cyrillic word with letters of another script"
 
 SHOWN = 5
 """Pieces of a kind that are described."""
+NUMERIC = re.compile(r"\S*\d\S*")
 EDGES = "\"'()-.,:;!?"
 AMOUNT = {"en": r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?", "ru": r"\d+(?:[.,]\d+)?"}
 MONEY = {"en": "(?:US|A|C)?[$£€¥₹₽]", "ru": "[$£€₽]"}
@@ -72,6 +73,38 @@ SHAPES = {
 LETTERS = r"[^\W\d_]+"
 CODE = rf"{LETTERS}(?:-?\d+)+(?:-?{LETTERS})*|\d+(?:-?[a-z])+(?:-{LETTERS}|-\d+)*"
 """Digits beside letters: MP3, COVID-19, 3D, 20-year-old."""
+RATIO = re.compile(
+    r"(?:счёт|счет|соотношени|пропорци|отношени|масштаб|формат|ratio|score|odds)\w*(?: of| is)? $", re.IGNORECASE
+)
+"""Words before 3:2 that say what it is."""
+UNSURE = {
+    "en": re.compile(
+        r"\bat \d{1,2}\.[0-5]\d(?= (?!percent)[a-z]|[,.;:!?]|$)(?! ?[ap]\.?m)|"  # a time, or a decimal
+        r"(?<![\d.,])\d{1,3} (?!000)\d{3}(?! ?\d)(?= [a-z])"  # thousands, or two numbers
+        rf"|(?<!\d)[12]\d{{3}}[{EXPONENTS[2:]}]"  # a note, or a power
+        r"|(?<![\d.,])[1-9]\d{0,2}\.000(?![\d,]|\.\d)"  # thousands, or a decimal
+        r"|(?<![\d,.$£€])\d+,\d{1,2}(?=[^\d,%]|$)(?! ?[€%])"  # a decimal, or two numbers
+    ),
+    "ru": re.compile(
+        rf"(?<!\d)[12]\d{{3}}[{EXPONENTS[2:]}](?! год)"
+        r"|(?<![\d.,])[1-9]\d{0,2}\.000(?![\d,]|\.\d)"
+        r"|(?<!\d)\d\d гг?\.(?= [а-яё])"  # a year, or grams
+        r"|(?<![\w-])\d*[23]\d*е\d+(?![\w-])"
+    ),
+}
+"""Forms that a rule reads in the likelier of two ways."""
+LONE_DECADE = re.compile(r"(?<![\w-])([а-яё]+ )?(?:10|20|30)-е(?=\s*(?:[,;:!?)\"]|\.|$))", re.IGNORECASE)
+"""A day or a decade."""
+LONG_WORD = re.compile(rf"(?:[а-яё']*[{VOWELS}]){{2}}[а-яё']*(?![\w+'])", re.IGNORECASE)
+"""A word of several vowels, without a mark."""
+APOSTROPHES = re.compile(
+    rf"(?<![\w'])(?!о'кей)[А-ЯЁ]?[а-яё]*(?:[{VOWELS}]'(?![а-яё]*')|(?<=[а-яё])'(?=[{VOWELS}]))[а-яё]*(?![\w'])"
+)
+"""A word with an apostrophe before or after a vowel; names have a capital beside theirs."""
+STRANGER = "[A-Za-zÀ-ʯΑ-ω]"
+MIXED_WORD = re.compile(rf"(?=\w*[Ѐ-ӿ])(?=\w*{STRANGER})[^\W\d_]+")
+CAPITALS = re.compile(rf"(?<!\w)[А-ЯЁа-яё]?[а-яё]*(?<=[а-яёА-ЯЁ])[{VOWELS.upper()}][а-яё]*(?!\w)(?<![А-ЯЁ]{{2}})")
+"""A word with a capital vowel after its first letter."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +149,7 @@ def describe_doubts(texts: Sequence[tuple[str, str]], language: str) -> list[str
 
 def _name_strangers(doubt: Doubt) -> str:
     """The piece, with the names of letters that only look as if they belonged there."""
-    strangers = dict.fromkeys(
-        letter for letter in doubt.piece if doubt.kind == MIXED and re.match("[A-Za-zÀ-ʯΑ-ω]", letter)
-    )
+    strangers = dict.fromkeys(letter for letter in doubt.piece if doubt.kind == MIXED and re.match(STRANGER, letter))
     return doubt.piece + (f" ({', '.join(map(unicodedata.name, strangers))})" if strangers else "")
 
 
@@ -133,7 +164,7 @@ def _doubt(text: str, language: str) -> list[tuple[str, str]]:
 
 def _doubt_reading(text: str, read: str) -> Iterator[tuple[str, str]]:
     """Numbers whose readings hold what no person says: an ending alone, a colon within a word."""
-    for found in re.finditer(r"\S*\d\S*", text):
+    for found in NUMERIC.finditer(text):
         ending = re.search(rf"\d-({SUFFIXES})$", piece := found[0].strip(EDGES))
         reading = _reading_of(piece, text, read)
         if re.search(r"\w[:^*/=]\w", reading) or (ending and re.search(rf"(?<!\w){ending[1]}(?!\w)", reading)):
@@ -141,7 +172,7 @@ def _doubt_reading(text: str, read: str) -> Iterator[tuple[str, str]]:
 
 
 def _doubt_numbers(text: str, language: str) -> Iterator[tuple[str, str]]:
-    for found in re.finditer(r"\S*\d\S*", text):
+    for found in NUMERIC.finditer(text):
         piece = found[0].strip(EDGES)
         if not _is_sure(piece, language) and not (":" in piece and RATIO.search(text[: found.start()])):
             yield NUMBER, piece
@@ -150,36 +181,10 @@ def _doubt_numbers(text: str, language: str) -> Iterator[tuple[str, str]]:
         yield from ((NUMBER, found[0]) for found in LONE_DECADE.finditer(text) if not _tells(found[1]))
 
 
-RATIO = re.compile(
-    r"(?:счёт|счет|соотношени|пропорци|отношени|масштаб|формат|ratio|score|odds)\w*(?: of| is)? $", re.IGNORECASE
-)
-"""Words before 3:2 that say what it is."""
-
-
 def _tells(before: str | None) -> bool:
     """Whether a word says that 30-е is a day, or a decade."""
     word = (before or "").strip().lower()
     return word in (*DAY_WORDS, *PLURAL_WORDS) or word.endswith(("ые", "ие"))
-
-
-UNSURE = {
-    "en": re.compile(
-        r"\bat \d{1,2}\.[0-5]\d(?= (?!percent)[a-z]|[,.;:!?]|$)(?! ?[ap]\.?m)|"  # a time, or a decimal
-        r"(?<![\d.,])\d{1,3} (?!000)\d{3}(?! ?\d)(?= [a-z])"  # thousands, or two numbers
-        rf"|(?<!\d)[12]\d{{3}}[{EXPONENTS[2:]}]"  # a note, or a power
-        r"|(?<![\d.,])[1-9]\d{0,2}\.000(?![\d,]|\.\d)"  # thousands, or a decimal
-        r"|(?<![\d,.$£€])\d+,\d{1,2}(?=[^\d,%]|$)(?! ?[€%])"  # a decimal, or two numbers
-    ),
-    "ru": re.compile(
-        rf"(?<!\d)[12]\d{{3}}[{EXPONENTS[2:]}](?! год)"
-        r"|(?<![\d.,])[1-9]\d{0,2}\.000(?![\d,]|\.\d)"
-        r"|(?<!\d)\d\d гг?\.(?= [а-яё])"  # a year, or grams
-        r"|(?<![\w-])\d*[23]\d*е\d+(?![\w-])"
-    ),
-}
-"""Forms that a rule reads in the likelier of two ways."""
-LONE_DECADE = re.compile(r"(?<![\w-])([а-яё]+ )?(?:10|20|30)-е(?=\s*(?:[,;:!?)\"]|\.|$))", re.IGNORECASE)
-"""A day or a decade."""
 
 
 def _is_sure(piece: str, language: str) -> bool:
@@ -213,7 +218,7 @@ def _doubt_marks(text: str) -> Iterator[tuple[str, str]]:
     for word in marked:
         unplaced = place_marks(word, side) == word and re.search(rf"\+(?![{VOWELS}])", word, re.IGNORECASE)
         # Кино+ among words without marks may be a name that holds the word.
-        alone = len(marked) == 1 and word.endswith("+") and len(LONG_WORD.findall(text)) > 1
+        alone = len(marked) == 1 and word.istitle() and word.endswith("+") and len(LONG_WORD.findall(text)) > 1
         if unplaced or alone or is_sum(word):
             yield PLUS, word
     if not re.search(r"(?<!\w)'[^']+'(?!\w)", text):  # a quotation
@@ -222,15 +227,6 @@ def _doubt_marks(text: str) -> Iterator[tuple[str, str]]:
                 yield APOSTROPHE, word
     yield from ((MIXED, found[0]) for found in MIXED_WORD.finditer(text))
     yield from ((CAPITAL, found[0]) for found in CAPITALS.finditer(text) if morphology.is_word(found[0]))
-
-
-LONG_WORD = re.compile(rf"(?:[а-яё']*[{VOWELS}]){{2}}[а-яё']*(?![\w+'])", re.IGNORECASE)
-"""A word of several vowels, without a mark."""
-APOSTROPHES = re.compile(rf"(?<![\w'])[а-яё]*(?:[{VOWELS}]'(?![а-яё]*')|(?<=[а-яё])'(?=[{VOWELS}]))[а-яё]*(?![\w'])")
-"""A lower-case word with an apostrophe before or after a vowel; names have a capital beside theirs."""
-MIXED_WORD = re.compile(r"(?=\w*[Ѐ-ӿ])(?=\w*[A-Za-zÀ-ʯΑ-ω])[^\W\d_]+")
-CAPITALS = re.compile(rf"(?<!\w)[А-ЯЁа-яё]?[а-яё]*(?<=[а-яёА-ЯЁ])[{VOWELS.upper()}][а-яё]*(?!\w)(?<![А-ЯЁ]{{2}})")
-"""A word with a capital vowel after its first letter."""
 
 
 def _reading_of(piece: str, text: str, read: str) -> str:
