@@ -268,6 +268,7 @@ def _jubilee(found: re.Match[str]) -> str:
 
 BEFORE: list[ReadingRule] = [
     (FOOTNOTE, ""),
+    (re.compile(r"(?<=\d)\+(?=[а-яё])", re.IGNORECASE), " плюс "),
     (re.compile("(?<=[а-яё])[Α-ω]|[Α-ω](?=[а-яё])", re.IGNORECASE), lambda found: found[0].translate(GREEK)),
     (re.compile(r"\b[а-яё]+[бвджзклмнпрстфх]'[еёюя][а-яё]*\b", re.IGNORECASE), _hard_sign),
     (re.compile(r"(?<![^\W\d_])((?:[кcсдм]?м|[kcdm]?m))(?=[²³])"), lambda found: found[1].replace("m", "м").replace(
