@@ -5,7 +5,8 @@ from pathlib import Path
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech import corpus, demo
 from smart_tuner.speech.cache import MelCache
-from smart_tuner.speech.examples import Examples
+from smart_tuner.speech.corpus import Examples
+from smart_tuner.speech.preflight import prepare_examples
 
 
 def quiet(done: int, total: int) -> None:
@@ -15,7 +16,7 @@ def quiet(done: int, total: int) -> None:
 def prepare(folder: Path, settings: Settings, output: Path) -> Examples:
     """A corpus read and its mels cached in the output folder, made the first time."""
     cache = MelCache(output / "mels", settings.speech)
-    return corpus.prepare_examples(corpus.read_corpus([folder], settings), settings, cache, quiet)
+    return prepare_examples(corpus.read_corpus([folder], settings), settings, cache, quiet)
 
 
 def prepare_demo(settings: Settings, output: Path) -> Examples:

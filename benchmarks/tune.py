@@ -34,7 +34,7 @@ from smart_tuner.settings.settings import Settings, load_settings
 from smart_tuner.space.file import load_space
 from smart_tuner.space.shipped import locate_space
 from smart_tuner.space.space import Space
-from smart_tuner.speech.examples import Examples
+from smart_tuner.speech.corpus import Examples
 from smart_tuner.study.loop import run_trials
 from smart_tuner.study.tune import TuneStudy
 from smart_tuner.training.run import make_trainer, train_trial

@@ -39,6 +39,7 @@ OWNERS = {
     "num2words": "smart_tuner/speech/",
     "espeakng_loader": "smart_tuner/speech/espeak.py",
     "ru_normalizr": "smart_tuner/speech/russian.py",
+    "pymorphy3": "smart_tuner/speech/morphology.py",
     "onnxruntime": "smart_tuner/speech/vocoder.py",
     "silero_stress": "smart_tuner/speech/stress.py",
     "matplotlib": "smart_tuner/figures/",

@@ -20,7 +20,7 @@ def run_check(options: Options, console: Console) -> int:
     cache = mel_cache(options, settings)
     with leaving_no_empty_cache(cache), console.counting("reading audio") as report:
         sound = preflight.read_sound(opened, settings, cache, report)
-    notes = preflight.judge(opened, settings, sound)
+    notes = preflight.judge_corpus(opened, settings, sound)
     console.say(f"Corpus {opened.name}")
     if options.space is not None:
         notes += judge_search(find_space(options, settings), settings, preflight.train_lengths(opened, sound))

@@ -16,11 +16,10 @@ from smart_tuner.space.checks import list_values
 from smart_tuner.space.space import Space
 from smart_tuner.speech import corpus, demo, preflight
 from smart_tuner.speech.cache import MelCache
-from smart_tuner.speech.corpus import Corpus
-from smart_tuner.speech.examples import Examples, prepare_examples
+from smart_tuner.speech.corpus import Corpus, Examples
 from smart_tuner.speech.notes import CorpusNote, require_fit
 from smart_tuner.speech.preconditions import judge_settings
-from smart_tuner.speech.preflight import Sound, judge_sizes
+from smart_tuner.speech.preflight import CorpusSound, judge_sizes, prepare_examples
 
 DEMO_FRAMES = 4.8
 """Mel frames of a character when the demo corpus is spoken."""
@@ -125,7 +124,7 @@ def demo_lengths(language: str, settings: Settings) -> tuple[Lengths, int, str, 
 def corpus_lengths(options: Options, settings: Settings) -> tuple[Lengths, int, str, list[CorpusNote]]:
     """The same of a corpus, by its files' headers, and by their sound where there is little of it."""
     opened = corpus.read_corpus(options.data, settings)
-    sound = Sound.of_files((utterance.audio for utterance in opened.utterances), settings)
+    sound = CorpusSound.of_files((utterance.audio for utterance in opened.utterances), settings)
     about = f"{opened.name}, {len(opened.utterances):,} utterances, {sum(sound.stored.values()) / 3600:.2f} h"
     about += f", language {opened.language}"
     about += "" if sound.facts else " (by the files' headers; --mode check reads the sound)"
@@ -133,7 +132,7 @@ def corpus_lengths(options: Options, settings: Settings) -> tuple[Lengths, int, 
         preflight.train_lengths(opened, sound),
         len(opened.validation),
         about,
-        preflight.judge(opened, settings, sound),
+        preflight.judge_corpus(opened, settings, sound),
     )
 
 

@@ -36,7 +36,7 @@ from smart_tuner.report.gathering import gather
 from smart_tuner.report.summary import build_summary, write_note
 from smart_tuner.report.view import View
 from smart_tuner.settings.settings import Settings
-from smart_tuner.speech.examples import Examples
+from smart_tuner.speech.corpus import Examples
 from smart_tuner.study.loop import Executor, Plan, run_trials
 from smart_tuner.study.store import number_of_trials, require_usable
 from smart_tuner.tracking import machine

@@ -19,6 +19,7 @@ from smart_tuner.execution.slots import choose_device
 from smart_tuner.figures import plots
 from smart_tuner.paths import OutputFolder
 from smart_tuner.speech import audio, vocoder
+from smart_tuner.speech.doubts import describe_doubts
 from smart_tuner.speech.vocoder import Vocoder
 
 SENTENCES = "sentences.jsonl"
@@ -66,7 +67,7 @@ def choose_style(options: Options, voice: Voice, weights: dict[int, float]) -> T
 
 
 def announce_voice(options: Options, file: Path, voice: Voice, texts: Sequence[PreparedText], console: Console) -> None:
-    """Who is about to speak, how its mels become sound, and which texts are longer than any it has learnt from."""
+    """Who is about to speak, how its mels become sound, and what it may fail at: long texts, and odd forms in them."""
     front_end = voice.front_end
     r = voice.model.reduction_factor
     about = f"{file}: iteration {voice.iteration}, r = {r}, {front_end.language}, {front_end.kind}, on {voice.device}"
@@ -78,6 +79,8 @@ def announce_voice(options: Options, file: Path, voice: Voice, texts: Sequence[P
     if long:
         trained = f"longer than any text it was trained on ({voice.longest} symbols): it may well fail there"
         console.say("Length", f"{', '.join(long)}: {trained}", "yellow")
+    for doubt in describe_doubts([(f"{n:03d}", text.text) for n, text in enumerate(texts, 1)], front_end.language):
+        console.say("Unsure", doubt, "yellow")
 
 
 # what was said

@@ -20,7 +20,7 @@ from smart_tuner.report.commands import NOT_TRAINED
 from smart_tuner.settings.settings import Settings
 from smart_tuner.space import linter
 from smart_tuner.space.space import Space
-from smart_tuner.speech.examples import Examples
+from smart_tuner.speech.corpus import Examples
 from smart_tuner.speech.notes import require_fit
 from smart_tuner.speech.preflight import judge_sizes
 from smart_tuner.study import warm_start

@@ -23,7 +23,7 @@ from smart_tuner.evaluation.recogniser import BATCH, Alphabet, Recogniser, leven
 from smart_tuner.progress import Report
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.batches import Batch, Example, load_batches, load_mel, plan_epoch
-from smart_tuner.speech.examples import Examples
+from smart_tuner.speech.corpus import Examples
 
 SEED = 20060625
 LEARNING_RATE = 2e-3

@@ -20,7 +20,7 @@ from smart_tuner.settings.settings import Settings, from_dict
 from smart_tuner.speech import audio
 from smart_tuner.speech.containers import AudioFileError
 from smart_tuner.speech.front_end import FrontEnd
-from smart_tuner.speech.symbols import END, SymbolTable
+from smart_tuner.speech.symbols import END, SymbolTable, list_unknown
 
 GATE_THRESHOLD = 0.5
 LONGEST_PAUSES, LONGEST_TOKEN = 3.0, 0.25
@@ -110,12 +110,10 @@ class Voice:
         empty = [number for number, text in enumerate(read, start=1) if not any(map(str.isalpha, text))]
         if empty:
             raise SettingsError(f"There is nothing to say in text {empty[0]}: {texts[empty[0] - 1]!r}.")
-        unknown = self.symbols.unknown(read)
+        unknown = list_unknown(self.symbols, [(f"text {number}", text) for number, text in enumerate(read, start=1)])
         if unknown:
-            listed = ", ".join(f"{symbol!r} ({count} times)" for symbol, count in unknown.most_common(20))
-            first = next(number for number, text in enumerate(read, start=1) if unknown.keys() & set(text))
             raise SettingsError(
-                f"The texts hold symbols that the voice does not know, the first in text {first}: {listed}; it knows "
+                f"The texts hold symbols that the voice does not know: {unknown}; it knows "
                 f"{''.join(self.symbols.symbols[2:])!r}."
             )
         tokens = (np.array(self.symbols.encode(text), dtype=np.int64) for text in read)

@@ -15,17 +15,29 @@ ABBREVIATIONS = {
     "jan.": "january", "feb.": "february", "aug.": "august", "sept.": "september", "oct.": "october",
     "nov.": "november", "dec.": "december",
 }  # fmt: skip
+BEFORE_NUMBERS = {
+    "Nos.": "numbers", "p.": "page", "pp.": "pages", "ch.": "chapter", "Ch.": "chapter", "fig.": "figure",
+    "Fig.": "figure", "Rm.": "room", "Apt.": "apartment", "ext.": "extension", "c.": "circa",
+}  # fmt: skip
+"""Abbreviations that stand for this before a number alone."""
 ENDING = {
     "jr.", "sr.", "co.", "ltd.", "inc.", "corp.", "dept.", "ave.", "blvd.", "rd.", "etc.", "jan.", "feb.", "aug.",
     "sept.", "oct.", "nov.", "dec.",
 }  # fmt: skip
 """Those whose full stop may be the sentence's too."""
-SIGNS = {"%": "percent", "&": "and", "+": "plus", "=": "equals", "@": "at", "№": "number", "°": "degrees"}
+SIGNS = {"%": "percent", "&": "and", "+": "plus", "=": "equals", "@": "at", "№": "number", "°": "degrees",
+         "‰": "per mille", "×": "times", "÷": "divided by", "±": "plus or minus", "≈": "about", "≤": "at most",
+         "≥": "at least"}  # fmt: skip
 CURRENCIES = {
+    "US $": ("u s dollar", "u s dollars", "cent", "cents"),
     "US$": ("u s dollar", "u s dollars", "cent", "cents"),
+    "A$": ("australian dollar", "australian dollars", "cent", "cents"),
+    "C$": ("canadian dollar", "canadian dollars", "cent", "cents"),
     "$": ("dollar", "dollars", "cent", "cents"),
     "£": ("pound", "pounds", "penny", "pence"),
     "€": ("euro", "euros", "cent", "cents"),
+    "₹": ("rupee", "rupees", "paisa", "paise"),
+    "₽": ("ruble", "rubles", "kopeck", "kopecks"),
     "¥": ("yen", "yen", "sen", "sen"),
 }
 """One, many, and of the hundredth part."""
@@ -34,6 +46,17 @@ SCALES = {
     "m": "million", "bn": "billion", "K": "thousand", "M": "million", "B": "billion", "T": "trillion",
 }  # fmt: skip
 UNITS = {
+    "km²": ("square kilometer", "square kilometers"), "m²": ("square meter", "square meters"),
+    "cm²": ("square centimeter", "square centimeters"), "mm²": ("square millimeter", "square millimeters"),
+    "m³": ("cubic meter", "cubic meters"), "cm³": ("cubic centimeter", "cubic centimeters"),
+    "ft²": ("square foot", "square feet"), "in²": ("square inch", "square inches"),
+    "mi²": ("square mile", "square miles"), "yd²": ("square yard", "square yards"),
+    "ft³": ("cubic foot", "cubic feet"), "m/s": ("meter per second", "meters per second"),
+    "kWh": ("kilowatt hour", "kilowatt hours"), "kW": ("kilowatt", "kilowatts"), "MW": ("megawatt", "megawatts"),
+    "V": ("volt", "volts"), "mAh": ("milliampere hour", "milliampere hours"), "dB": ("decibel", "decibels"),
+    "Mbps": ("megabit per second", "megabits per second"), "TB": ("terabyte", "terabytes"),
+    "KB": ("kilobyte", "kilobytes"), "kB": ("kilobyte", "kilobytes"), "kcal": ("kilocalorie", "kilocalories"),
+    "mi": ("mile", "miles"), "yd": ("yard", "yards"),
     "km/h": ("kilometer per hour", "kilometers per hour"), "mph": ("mile per hour", "miles per hour"),
     "kg": ("kilogram", "kilograms"), "mg": ("milligram", "milligrams"), "g": ("gram", "grams"),
     "km": ("kilometer", "kilometers"), "cm": ("centimeter", "centimeters"), "mm": ("millimeter", "millimeters"),
@@ -66,7 +89,8 @@ OPENERS = (
 )  # fmt: skip
 """Words that begin a sentence; other capitals after a dotted abbreviation are mostly names: the U.S. Army."""
 LETTERS_NOT_WORD = {
-    "AI", "CEO", "CIA", "CIO", "DIY", "EU", "FAQ", "FBI", "GDP", "IBM", "ID", "IOU", "IQ", "NYC", "OK", "UAE", "UFO",
+    "AI", "CEO", "CO", "USD", "EUR",
+    "CIA", "CIO", "DIY", "EU", "FAQ", "FBI", "GDP", "IBM", "ID", "IOU", "IQ", "NYC", "OK", "UAE", "UFO",
     "UK", "UN", "US", "USA", "USB", "USSR", "VIP", "AD", "AM", "BCE", "CE", "IV",
 }  # fmt: skip
 """Capitals that are spelled though they hold a vowel."""

@@ -64,23 +64,29 @@ def _spoken(heard: Callable[[str], str], words: str) -> str:
     written, spoken = words.split(), together.split()
     if len(written) != len(spoken):  # espeak-ng joined some
         spoken = [heard(word) for word in bare.split()]
-    return " ".join(move_stress(ipa, word) for ipa, word in zip(spoken, written, strict=True))
+    marked = zip(spoken, written, strict=True)
+    return " ".join(move_stress(ipa, word) if "+" in word else ipa for ipa, word in marked)
 
 
 def move_stress(ipa: str, word: str) -> str:
-    """The phonemes of a Russian word with the stress where its plus says, vowels full and reduced accordingly."""
+    """The phonemes of a Russian word with the stress where its pluses say, vowels full and reduced accordingly.
+
+    Of several marks, as in compounds, the last is the primary stress and the others are secondary.
+    """
     letters = [letter for letter in word if letter in FULL]
-    sounds = [found.start() for found in VOWELS.finditer(ipa.replace("ˈ", "").replace("ˌ", ""))]
-    if word.count("+") != 1 or len(letters) != len(sounds):
-        return ipa
-    meant = sum(letter in FULL for letter in word[: word.index("+")])
-    guessed = len(VOWELS.findall(ipa[: ipa.index("ˈ")])) if "ˈ" in ipa else None
-    if meant == guessed:
-        return ipa
     plain = list(ipa.replace("ˈ", "").replace("ˌ", ""))
-    if guessed is not None:
+    sounds = [found.start() for found in VOWELS.finditer("".join(plain))]
+    *secondary, primary = [
+        sum(letter in FULL for letter in word[: found.start()]) for found in re.finditer(r"\+", word)
+    ]
+    guessed = len(VOWELS.findall(ipa[: ipa.index("ˈ")])) if "ˈ" in ipa else None
+    if len(letters) != len(sounds) or primary == len(letters) or (guessed == primary and not secondary):
+        return ipa
+    if guessed is not None and guessed not in (*secondary, primary):
         plain[sounds[guessed]] = REDUCED[letters[guessed]]
-    plain[sounds[meant]] = "ˈ" + FULL[letters[meant]]
+    for vowel in (*secondary, primary):
+        sound = plain[sounds[vowel]] if vowel == guessed else FULL[letters[vowel]]
+        plain[sounds[vowel]] = ("ˈ" if vowel == primary else "ˌ") + sound
     return "".join(plain)
 
 

@@ -36,14 +36,14 @@ STEPS = 40
 
 
 @dataclass(frozen=True)
-class Line:
+class PaceLine:
     """How long a text takes: seconds = pause + characters x pace."""
 
     pause: float
     pace: float
 
     @classmethod
-    def fit(cls, characters: Values, seconds: Values) -> "Line":
+    def fit(cls, characters: Values, seconds: Values) -> "PaceLine":
         """The line with the least sum of relative errors (not of their squares: many of the clips may be wrong)."""
         weights = 1 / seconds**2
         pause = pace = 0.0
@@ -58,7 +58,7 @@ class Line:
         return cls(pause, pace)
 
     @classmethod
-    def fit_steady(cls, characters: Values, seconds: Values) -> "Line":
+    def fit_steady(cls, characters: Values, seconds: Values) -> "PaceLine":
         """The line of the median slope (Theil and Sen), which a few texts far longer or shorter do not turn."""
         first, other = np.random.default_rng(0).integers(0, len(seconds), (2, PAIRS))
         apart = characters[other] - characters[first]
@@ -99,11 +99,11 @@ def explained(characters: Values, seconds: Values) -> float | None:
     spread = float(np.median(np.abs(np.log(seconds / np.median(seconds)))))
     if len(seconds) < FEWEST or min(spread, float(np.log(characters).std())) < SPREAD:
         return None
-    left = float(np.median(np.abs(Line.fit(characters, seconds).misses(characters, seconds))))
+    left = float(np.median(np.abs(PaceLine.fit(characters, seconds).misses(characters, seconds))))
     return 1 - left / spread
 
 
-def find_moved(characters: Values, seconds: Values) -> Moved | None:
+def find_moved_texts(characters: Values, seconds: Values) -> Moved | None:
     """The longest block of rows whose sounds fit the texts of rows before or after them, and not their own."""
     if len(seconds) < FEWEST:
         return None
@@ -128,11 +128,11 @@ def find_moved(characters: Values, seconds: Values) -> Moved | None:
     return max(found, key=lambda moved: moved.last - moved.first, default=None)
 
 
-def _fit_parts(characters: Values, seconds: Values) -> list[Line]:
+def _fit_parts(characters: Values, seconds: Values) -> list[PaceLine]:
     """The lines of all, of the first and of the second half, as far as they are speech."""
     half = len(seconds) // 2
     parts = [slice(None), slice(half), slice(half, None)]
-    return [line for part in parts if (line := Line.fit(characters[part], seconds[part])).is_speech]
+    return [line for part in parts if (line := PaceLine.fit(characters[part], seconds[part])).is_speech]
 
 
 def _best_block(gains: Values) -> tuple[int, int]:
@@ -151,7 +151,7 @@ def find_odd(characters: Values, seconds: Values) -> list[tuple[int, float]]:
     """Places of the clips that last far longer or shorter than their texts should, each with how many times."""
     if len(seconds) < FEWEST:
         return []
-    misses = Line.fit_steady(characters, seconds).misses(characters, seconds)
+    misses = PaceLine.fit_steady(characters, seconds).misses(characters, seconds)
     return [(place, float(np.exp(miss))) for place, miss in enumerate(misses) if abs(miss) > np.log(ODD)]
 
 

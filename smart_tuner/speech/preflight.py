@@ -17,9 +17,11 @@ from smart_tuner.speech import audio, plausibility
 from smart_tuner.speech.audio import AudioFacts
 from smart_tuner.speech.cache import MelCache
 from smart_tuner.speech.containers import AudioFileError
-from smart_tuner.speech.corpus import Corpus, Utterance
-from smart_tuner.speech.notes import CorpusNote, Level, list_some
+from smart_tuner.speech.corpus import Corpus, Examples, Utterance, make_examples
+from smart_tuner.speech.doubts import describe_doubts
+from smart_tuner.speech.notes import CorpusNote, Level, list_some, require_fit
 from smart_tuner.speech.preconditions import judge_settings
+from smart_tuner.speech.symbols import describe_unknown
 
 SHORTEST_FRAMES = 20
 """Shortest clip that training takes: two decoder steps at the largest reduction factor."""
@@ -45,7 +47,7 @@ LARGEST_OFFSET = 0.01
 
 
 @dataclass(frozen=True)
-class Sound:
+class CorpusSound:
     """What is known of a corpus's audio files: by their content, or by their headers alone."""
 
     facts: dict[Path, AudioFacts] = field(default_factory=dict)
@@ -59,7 +61,7 @@ class Sound:
     bad: dict[Path, str] = field(default_factory=dict)
 
     @classmethod
-    def of_facts(cls, facts: dict[Path, AudioFacts], bad: dict[Path, str], settings: Settings) -> "Sound":
+    def of_facts(cls, facts: dict[Path, AudioFacts], bad: dict[Path, str], settings: Settings) -> "CorpusSound":
         """From what the mel cache found."""
         speech = settings.speech
         frames = {path: found.frames for path, found in facts.items()}
@@ -68,7 +70,7 @@ class Sound:
         return cls(facts, stored, seconds if speech.trim_silence else stored, frames, bad)
 
     @classmethod
-    def of_files(cls, paths: Iterable[Path], settings: Settings) -> "Sound":
+    def of_files(cls, paths: Iterable[Path], settings: Settings) -> "CorpusSound":
         """From the files themselves when there is little to read, else from their headers; writes nothing."""
         sound = cls.of_headers(paths, settings)
         if sum(sound.seconds.values()) > READ_AT_ONCE:
@@ -82,7 +84,7 @@ class Sound:
         return cls.of_facts(facts, bad, settings)
 
     @classmethod
-    def of_headers(cls, paths: Iterable[Path], settings: Settings) -> "Sound":
+    def of_headers(cls, paths: Iterable[Path], settings: Settings) -> "CorpusSound":
         """From the files' headers."""
         seconds, bad = dict[Path, float](), dict[Path, str]()
         for path in dict.fromkeys(paths):
@@ -94,13 +96,22 @@ class Sound:
         return cls({}, seconds, seconds, {path: round(length * rate) + 1 for path, length in seconds.items()}, bad)
 
 
-def read_sound(corpus: Corpus, settings: Settings, cache: MelCache, report: Report) -> Sound:
+def prepare_examples(corpus: Corpus, settings: Settings, cache: MelCache, report: Report) -> Examples:
+    """What training reads of a corpus. Raises CorpusError for one that is bad, before its audio is read if it can."""
+    require_fit(judge_rows(corpus, settings))
+    sound = read_sound(corpus, settings, cache, report)
+    notes = judge_corpus(corpus, settings, sound)
+    require_fit(notes)
+    return make_examples(corpus, settings, cache, sound.facts, notes)
+
+
+def read_sound(corpus: Corpus, settings: Settings, cache: MelCache, report: Report) -> CorpusSound:
     """All that the corpus's audio files tell; their mels are in the cache then."""
     facts, bad = cache.prepare([utterance.audio for utterance in corpus.utterances], report)
-    return Sound.of_facts(facts, bad, settings)
+    return CorpusSound.of_facts(facts, bad, settings)
 
 
-def judge(corpus: Corpus, settings: Settings, sound: Sound) -> list[CorpusNote]:
+def judge_corpus(corpus: Corpus, settings: Settings, sound: CorpusSound) -> list[CorpusNote]:
     """All that the rules say of a corpus, in the order a person asks, as far as its sound is known."""
     usable = [utterance for utterance in corpus.utterances if utterance.audio in sound.seconds]
     return [
@@ -120,7 +131,7 @@ def judge_rows(corpus: Corpus, settings: Settings) -> list[CorpusNote]:
     return [*_sizes(corpus, settings), *_texts(corpus), *_duplicates(corpus, {})]
 
 
-def train_lengths(corpus: Corpus, sound: "Sound") -> list[tuple[int, int]]:
+def train_lengths(corpus: Corpus, sound: "CorpusSound") -> list[tuple[int, int]]:
     """(Mel frames, symbols) of each training utterance whose audio can be read; the end is a symbol."""
     return [
         (sound.frames[utterance.audio], len(utterance.read_aloud) + 1)
@@ -165,14 +176,20 @@ def _files(bad: dict[Path, str]) -> CorpusNote:
 
 def _texts(corpus: Corpus) -> list[CorpusNote]:
     empty = [utterance.row for utterance in corpus.utterances if not utterance.read_aloud]
-    unknown = corpus.symbols.unknown(utterance.read_aloud for utterance in corpus.utterances)
-    if not empty and not unknown:
-        return [CorpusNote("good", "texts", "none empty, every symbol known")]
+    unknown = describe_unknown(
+        corpus.symbols, [(utterance.row, utterance.read_aloud) for utterance in corpus.utterances]
+    )
     notes = [CorpusNote("bad", "texts", f"{len(empty)} empty: {list_some(empty)}")] if empty else []
-    for symbol, count in unknown.most_common():
-        rows = [utterance.row for utterance in corpus.utterances if symbol in utterance.read_aloud]
-        notes.append(CorpusNote("bad", "texts", f"unknown symbol {symbol!r}, {count} times: {list_some(rows)}"))
-    return notes
+    notes += [CorpusNote("bad", "texts", f"unknown symbol {phrase}") for phrase in unknown]
+    if unknown:
+        known = "".join(corpus.symbols.symbols[2:])
+        hint = f"the {corpus.language} table knows {known!r}: set speech.language if it is another, or mend the texts"
+        notes.append(CorpusNote("bad", "texts", hint))
+    for doubt in describe_doubts([(utterance.row, utterance.text) for utterance in corpus.utterances], corpus.language):
+        text, *rows = doubt.splitlines()
+        notes.append(CorpusNote("watch", "texts", text, tuple(map(str.strip, rows))))
+    sure = "none empty, every symbol known, every number and mark of a sure form"
+    return notes or [CorpusNote("good", "texts", sure)]
 
 
 def _audio(utterances: list[Utterance], facts: dict[Path, AudioFacts], settings: Settings) -> list[CorpusNote]:
@@ -215,7 +232,7 @@ def _audio(utterances: list[Utterance], facts: dict[Path, AudioFacts], settings:
     ]
 
 
-def _lengths(utterances: list[Utterance], sound: Sound) -> list[CorpusNote]:
+def _lengths(utterances: list[Utterance], sound: CorpusSound) -> list[CorpusNote]:
     """The clips' lengths, and whether each can be its text's: for the reader of any corpus, then for this one."""
     ordered = sorted(utterances, key=lambda utterance: (utterance.file, utterance.line))
     seconds = np.array([sound.seconds[utterance.audio] for utterance in ordered])
@@ -228,7 +245,7 @@ def _lengths(utterances: list[Utterance], sound: Sound) -> list[CorpusNote]:
     ]
 
 
-def _durations(utterances: list[Utterance], sound: Sound) -> CorpusNote:
+def _durations(utterances: list[Utterance], sound: CorpusSound) -> CorpusNote:
     seconds = np.array([sound.stored[utterance.audio] for utterance in utterances])
     short = [utterance.name for utterance in utterances if sound.frames[utterance.audio] < SHORTEST_FRAMES]
     long = [utterance.name for utterance, length in zip(utterances, seconds, strict=True) if length > LONGEST_SECONDS]
@@ -270,7 +287,7 @@ def _pace(utterances: list[Utterance], characters: plausibility.Values, seconds:
 
 def _order(utterances: list[Utterance], characters: plausibility.Values, seconds: plausibility.Values) -> CorpusNote:
     share = plausibility.explained(characters, seconds)
-    moved = plausibility.find_moved(characters, seconds)
+    moved = plausibility.find_moved_texts(characters, seconds)
     if moved is not None:
         rows, side = (
             f"{utterances[moved.first].row} to {utterances[moved.last].row}",

@@ -15,7 +15,7 @@ from smart_tuner.health.watch import Watch
 from smart_tuner.paths import TrialFolder
 from smart_tuner.progress import SCORE, Progress
 from smart_tuner.speech.batches import TrainingData
-from smart_tuner.speech.examples import Examples
+from smart_tuner.speech.corpus import Examples
 from smart_tuner.training.journal import Journal, describe_loss
 from smart_tuner.training.trainer import Trainer, out_of_memory_is_a_fault
 from smart_tuner.trial import Control, Ended, Event, Exhibit, Listed, Opening, Plotted, Spoken, Trial

@@ -5,7 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -84,7 +84,9 @@ def test_a_wrong_option_is_a_usage_error(wrong: list[str]) -> None:
 def test_a_clip_that_cannot_be_used_stops_before_any_run(folder: Path) -> None:
     (folder / "beeps" / "wavs" / "beep-03.wav").unlink()
     result = invoke(*TRAIN)
-    assert sentence(result).startswith("1 audio file(s) cannot be used: beeps/wavs/beep-03.wav (")
+    assert sentence(result).startswith(
+        "This corpus cannot be trained on. files: 1 missing, empty or unreadable (beeps/wavs/beep-03.wav: "
+    )
     assert result.exit_code == 2
     assert not list(folder.glob("*.db"))
     assert not (folder / "smart_tuner_files" / "studies").exists()

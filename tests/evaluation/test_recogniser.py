@@ -17,7 +17,7 @@ from smart_tuner.evaluation.recogniser import Alphabet, Recogniser, levenshtein,
 from smart_tuner.evaluation.recogniser_training import CPU, Best, RecogniserTraining, mask_spans, prepare_recogniser
 from smart_tuner.settings.settings import Settings, Tracking
 from smart_tuner.settings.speech import Speech
-from smart_tuner.speech.examples import Examples
+from smart_tuner.speech.corpus import Examples
 from smart_tuner.speech.mel_file import write_mel
 from smart_tuner.speech.symbols import SymbolTable
 from tests.support import small

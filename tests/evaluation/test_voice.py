@@ -82,7 +82,7 @@ def test_texts_are_read_by_the_checkpoints_front_end_and_symbols(tmp_path: Path)
     assert line(found, " BAD  Cab").read_aloud == "bad cab"
     assert [small.SYMBOLS[row] for row in line(found, "fed").tokens] == ["f", "e", "d", "~"]
     with pytest.raises(
-        SettingsError, match=r"first in text 2: 'm' \(2 times\), 'u' \(1 times\); it knows ' abcdefghi'"
+        SettingsError, match=r"'m' \(LATIN SMALL LETTER M\), 2 times, in mum: text 2; 'u' .*; it knows ' abcdefghi'"
     ):
         found.prepare(["bad", "mum"])
 

@@ -49,6 +49,61 @@ def test_two_columns_are_id_and_text(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("rows", "read"),
+    [
+        (["a|Dr. 5|", "b|Mr. 6|"], ["doctor five", "mister six"]),
+        (["a|Dr. 5|", "b|Mr. 6|mister Sixth"], ["doctor five", "mister sixth"]),
+        (["a|Mr. 6|mister Sixth", "b|Dr. 5| \t"], ["mister sixth", "doctor five"]),
+        (["a|Dr. 5|", "b|Mr. 6"], ["doctor five", "mister six"]),
+        (["a|Dr. 5", "b|Mr. 6||"], ["doctor five", "mister six"]),
+        (["a|Dr. 5|doctor 5th|", "b|Mr. 6||"], ["doctor fifth", "mister six"]),
+    ],
+)
+def test_where_the_third_column_is_empty_the_text_is_the_second(
+    tmp_path: Path, rows: list[str], read: list[str]
+) -> None:
+    found = sorted(read_rows(tmp_path, rows).utterances, key=lambda utterance: utterance.name)
+    assert [one.read_aloud for one in found] == read
+
+
+def test_a_list_of_paths_may_have_a_bar_at_the_end_of_each_row(tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("a.wav|one|\nb.wav|two| \n", encoding="utf-8")
+    assert {one.text for one in corpus.read_corpus([listed], settings()).utterances} == {"one", "two"}
+
+
+@pytest.mark.parametrize("third", ["", "|doctor Five", "|"], ids=["two", "three", "empty third"])
+@pytest.mark.parametrize("here", [True, False], ids=["from inside", "from outside"])
+def test_a_metadata_named_in_its_folder_s_stead_is_read_as_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, third: str, here: bool
+) -> None:
+    voice = voices.write_voice(tmp_path / "anna", 8)
+    voices.write_rows(voice, [f"clip-{number:03d}|Dr. {number}{third}" for number in range(8)])
+    (voice / "wavs" / "clip-000.wav").unlink()
+    monkeypatch.chdir(voice)
+    file = Path("metadata.csv") if here else voice / "metadata.csv"
+    by_file, by_folder = (corpus.read_corpus([source], settings()) for source in (file, voice))
+    assert by_file.name == by_folder.name == "anna"
+    for one, other in zip(by_file.utterances, by_folder.utterances, strict=True):
+        assert (one.name, one.text, one.row) == (other.name, other.text, other.row)
+        assert one.audio.resolve() == other.audio
+
+
+def test_lists_of_ids_beside_the_clips_are_read_as_a_metadata_and_lists_of_paths_as_paths(tmp_path: Path) -> None:
+    voices.write_voice(tmp_path, 8)
+    train, validation, paths = (tmp_path / name for name in ("train.csv", "val.csv", "metadata.csv"))
+    train.write_text("".join(f"clip-{number:03d}|x|y{number}\n" for number in range(7)), encoding="utf-8")
+    validation.write_text("clip-007|x|y7\n", encoding="utf-8")
+    read = corpus.read_corpus([train, validation], settings())
+    assert read.name == "train"
+    assert all(one.audio.is_file() and one.text.startswith("y") for one in read.utterances)
+    paths.write_text("".join(f"wavs/clip-{number:03d}.wav|words\n" for number in range(8)), encoding="utf-8")
+    read = corpus.read_corpus([paths], settings())
+    assert read.name == "metadata"
+    assert all(one.audio.is_file() for one in read.utterances)
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_id(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("a|one\r\nb|two\r\n", encoding="utf-8-sig")
     assert names(corpus.read_corpus([tmp_path], settings()).utterances) == {"a", "b"}

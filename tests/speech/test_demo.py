@@ -13,7 +13,7 @@ import pytest
 from smart_tuner.errors import CorpusError, StorageError
 from smart_tuner.settings.settings import Settings, load_settings
 from smart_tuner.speech import audio, corpus, demo
-from smart_tuner.speech.examples import prepare_examples
+from smart_tuner.speech.preflight import prepare_examples
 from smart_tuner.speech.symbols import SymbolTable
 from smart_tuner.speech.text import detect_language, normalise
 from tests.support import voices

@@ -10,7 +10,8 @@ import pytest
 from smart_tuner.errors import CorpusError
 from smart_tuner.settings.settings import Settings, load_settings
 from smart_tuner.speech import corpus
-from smart_tuner.speech.examples import Examples, prepare_examples
+from smart_tuner.speech.corpus import Examples
+from smart_tuner.speech.preflight import prepare_examples
 from tests.support import voices
 
 
@@ -62,8 +63,28 @@ def test_an_empty_file_is_named(tmp_path: Path) -> None:
 def test_unknown_symbols_are_listed_with_counts(tmp_path: Path) -> None:
     voices.write_rows(tmp_path, ["a|one $ two $", *(f"{row}|plain and ж" for row in range(9))])
     message = refusal(tmp_path)
-    assert "texts: unknown symbol 'ж', 9 times: metadata.csv:" in message
-    assert "texts: unknown symbol '$', 2 times: metadata.csv:1" in message
+    assert "texts: unknown symbol 'ж' (CYRILLIC SMALL LETTER ZHE), 9 times: metadata.csv:" in message
+    assert "; texts: unknown symbol '$' (DOLLAR SIGN), 2 times: metadata.csv:1; " in message
+    assert "the en table knows" in message
+    assert "speech.language" in message
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "told"),
+    [
+        ("ru", "дом {} лесом", "'c' (LATIN SMALL LETTER C, looks like CYRILLIC SMALL LETTER ES с), 1 times: "),
+        ("ru", "{}овый дом", "'h' (LATIN SMALL LETTER H, looks like CYRILLIC SMALL LETTER EN н), 1 times, in hовый: "),
+        ("en", "w{}rd home", "'о' (CYRILLIC SMALL LETTER O, looks like LATIN SMALL LETTER O o), 1 times, in wоrd: "),
+        ("en", "a {}ar", "'с' (CYRILLIC SMALL LETTER ES, looks like LATIN SMALL LETTER C c), 1 times, in сar: "),
+        ("ru", "дом {}", "'w' (LATIN SMALL LETTER W), 1 times: "),
+        ("en", "home {}", "'☃' (SNOWMAN), 1 times: "),
+    ],
+)
+def test_a_letter_that_looks_like_one_of_the_table_is_named_with_its_words(
+    tmp_path: Path, language: str, text: str, told: str
+) -> None:
+    voices.write_rows(tmp_path, [f"a|{text.format(told[1])}", *(f"{row}|{text.format('')}" for row in range(9))])
+    assert f"{told}metadata.csv:1" in refusal(tmp_path, assignments=[f"speech.language={language}"])
 
 
 def test_rows_without_text_are_counted_and_the_first_named(tmp_path: Path) -> None:

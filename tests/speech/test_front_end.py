@@ -93,8 +93,30 @@ def test_russian_stress_marks_decide_over_espeak(marked: str, ipa: str) -> None:
     assert spelled(marked, "ru") == ipa
 
 
+@pytest.mark.parametrize(
+    ("ipa", "word", "moved"),
+    [
+        ("ktˈotʌ", "кт+о-т+о", "ktˌotˈo"),
+        ("vʌdʌvˈoz", "в+одов+оз", "vˌodʌvˈoz"),
+        ("vʌdˈɑvʌz", "в+одов+оз", "vˌodʌvˈoz"),
+        ("parˌavʌzˈok", "пар+ов+озок", "parˌovˈozʌk"),
+    ],
+)
+def test_of_two_marks_the_last_is_primary_and_the_first_secondary(ipa: str, word: str, moved: str) -> None:
+    assert phonemes.move_stress(ipa, word) == moved
+
+
+@pytest.mark.parametrize("marked", ["с+ельскохоз+яйственный", "в+одопров+од", "жел+езнодор+ожный", "кр+айне-в+ажный"])
+def test_a_compound_keeps_both_its_marks(marked: str) -> None:
+    read = spelled(marked, "ru")
+    assert (read.count("ˌ"), read.count("ˈ")) == (1, 1)
+    assert read.index("ˌ") < read.index("ˈ")
+    assert not phonemes.phoneme_table("ru").unknown([read])
+
+
 def test_restressing_leaves_what_it_cannot_align() -> None:
-    assert phonemes.move_stress("ktˈotʌ", "кт+о-т+о") == "ktˈotʌ"
+    assert phonemes.move_stress("zamk", "з+амок") == "zamk"
+    assert phonemes.move_stress("zˈamʌk", "замок+") == "zˈamʌk"
     assert phonemes.move_stress("fsʲˈɵ", "вс+ё") == "fsʲˈɵ"
 
 

@@ -5,10 +5,10 @@ import pytest
 
 from smart_tuner.speech.plausibility import (
     TOGETHER,
-    Line,
+    PaceLine,
     Values,
     explained,
-    find_moved,
+    find_moved_texts,
     find_odd,
     median_pace,
     times_repeated,
@@ -25,7 +25,7 @@ def reading(count: int, seed: int = 0, spread: float = 0.1) -> tuple[Values, Val
 def test_a_line_is_a_readers_pause_and_pace_though_a_third_of_the_clips_is_wrong() -> None:
     characters, seconds = reading(60)
     seconds[::3] = np.random.default_rng(1).uniform(1, 6, 20)
-    line = Line.fit(characters, seconds)
+    line = PaceLine.fit(characters, seconds)
     assert 1 / line.pace == pytest.approx(16, rel=0.1)
     assert line.pause == pytest.approx(0.2, abs=0.25)
 
@@ -58,7 +58,7 @@ def test_lengths_that_are_all_alike_explain_nothing() -> None:
 def test_moved_texts_are_found_wherever_they_are(by: int) -> None:
     for seed in range(10):
         characters, seconds = reading(48, seed)
-        moved = find_moved(np.roll(characters, by), seconds)
+        moved = find_moved_texts(np.roll(characters, by), seconds)
         assert moved is not None
         assert moved.by == by
         assert moved.last - moved.first > 30
@@ -67,14 +67,16 @@ def test_moved_texts_are_found_wherever_they_are(by: int) -> None:
 def test_a_row_that_is_lost_moves_all_texts_after_it() -> None:
     for lost in (10, 30, 50):
         characters, seconds = reading(60, seed=lost)
-        moved = find_moved(np.append(np.delete(characters, lost), 40.0), seconds)
+        moved = find_moved_texts(np.append(np.delete(characters, lost), 40.0), seconds)
         assert moved is not None
         assert moved.by == -1
         assert abs(moved.first - lost) <= 3
 
 
 def test_nothing_has_moved_in_a_corpus_that_is_right() -> None:
-    assert [find_moved(*reading(count, seed, 0.15)) for count in (8, 12, 24, 100) for seed in range(25)] == [None] * 100
+    assert [find_moved_texts(*reading(count, seed, 0.15)) for count in (8, 12, 24, 100) for seed in range(25)] == [
+        None
+    ] * 100
 
 
 def test_odd_clips_are_found_and_only_they() -> None:

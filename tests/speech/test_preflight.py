@@ -22,7 +22,7 @@ def findings(*sources: Path, assignments: tuple[str, ...] = ()) -> list[CorpusNo
     chosen: Settings = load_settings("demo", None, ["hparams.batch_size=4", *assignments])
     read = corpus.read_corpus(sources, chosen)
     sound = preflight.read_sound(read, chosen, voices.cache_of(sources[0].parent, chosen), voices.no_report)
-    return preflight.judge(read, chosen, sound)
+    return preflight.judge_corpus(read, chosen, sound)
 
 
 def finding(about: str, *sources: Path, assignments: tuple[str, ...] = ()) -> tuple[str, str]:
@@ -130,8 +130,39 @@ def test_empty_texts_and_each_unknown_symbol_are_bad_and_their_rows_named(tmp_pa
     found = [one for one in findings(voices.write_rows(voice, rows)) if one.about == "texts"]
     assert {one.level for one in found} == {"bad"}
     assert found[0].text == "1 empty: metadata.csv:3"
-    assert found[1].text.startswith("unknown symbol '$', 3 times: metadata.csv:")
-    assert found[2].text == "unknown symbol 'ж', 1 times: metadata.csv:4"
+    assert found[1].text.startswith("unknown symbol '$' (DOLLAR SIGN), 3 times, in $$: metadata.csv:")
+    assert found[2].text == "unknown symbol 'ж' (CYRILLIC SMALL LETTER ZHE), 1 times: metadata.csv:4"
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        (
+            ["Счёт 5:3, в масштабе 7:1.", "Это 45:99."],
+            ["a number that no rule is sure of, in 1 row", ": 45:99 is read: "],
+        ),
+        (
+            ["молок'о стоит тут", "рек'а"],
+            ["an apostrophe that may mark stress, which is not read", "1: молок'о is read: "],
+        ),
+        (
+            ["молокО", "рекА"],
+            ["a capital that may mark stress, which is not read", "metadata.csv:2: рекА is read: река"],
+        ),
+        (["привeт"], ["with letters of another script", "привeт (LATIN SMALL LETTER E) is read: привет"]),
+        (["дοм"], ["with letters of another script", "дοм (GREEK SMALL LETTER OMICRON) is read: дом"]),
+        (["мама+папа"], ["a plus that may be stress or the word", "metadata.csv:1: мама+папа is read: мама плюс папа"]),
+    ],
+)
+def test_what_no_rule_is_sure_of_is_worth_a_look_and_shown_as_it_is_read(
+    tmp_path: Path, texts: list[str], told: list[str]
+) -> None:
+    voice = voices.write_voice(tmp_path / "voice", 8, language="ru")
+    rows = [f"clip-{number:03d}|{text}" for number, text in enumerate(texts)]
+    rest = [f"clip-{number:03d}|{voices.text(number, 'ru')}" for number in range(len(texts), 8)]
+    (note,) = (one for one in findings(voices.write_rows(voice, [*rows, *rest])) if one.about == "texts")
+    assert note.level == "watch"
+    assert all(part in "\n".join([note.text, *note.details]) for part in told)
 
 
 def test_long_lists_of_rows_are_shortened(tmp_path: Path) -> None:

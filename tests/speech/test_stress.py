@@ -69,6 +69,30 @@ def test_marks_that_are_written_stay() -> None:
     assert "з+амок" in read("Он повесил на дверь за\u0301мок.")
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "б+елый м+ел",
+        "он взял м+ел, а не +уголь.",
+        "пад+еж",
+        "н+ебо",
+        "соверш+енный",
+        "л+ес и м+ел-то",
+        "жел+езнодор+ожный",
+    ],
+)
+def test_a_marked_word_is_no_other_word_with_yo(written: str) -> None:
+    assert read(written) == written
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    [("пош+ел", "пош+ёл"), ("бер+еза", "бер+ёза"), ("тр+ехлетний", "тр+ёхлетний"), ("передохн+ем", "передохн+ём")],
+)
+def test_a_marked_word_that_exists_with_yo_alone_gets_it(written: str, spoken: str) -> None:
+    assert read(written) == spoken
+
+
 def test_the_letters_table_can_write_what_is_stressed() -> None:
     assert not SymbolTable.of("ru").unknown([read(written) for written, _ in HOMOGRAPHS])
 

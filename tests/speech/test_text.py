@@ -29,6 +29,44 @@ def test_typographic_marks_become_plain_ones(language: str) -> None:
     assert normalise(f"{word} — {word}… {word}’ [{word}]", language) == f"{word} - {word}... {word}' ({word})"
 
 
+@pytest.mark.parametrize("language", ["en", "ru"])
+@pytest.mark.parametrize(
+    ("mark", "plain"),
+    [
+        *((quote, '"') for quote in "“”„‟«»″＂"),
+        *((quote, "'") for quote in "‘’‚‛‹›ʼʻ`′＇"),
+        *((dash, "-") for dash in "‐‑‒–—―⸺﹣－−⁃"),
+        *((blank, " ") for blank in "\u00a0\u1680\u2000\u2002\u2003\u2007\u2009\u200a\u202f\u205f\u3000"),
+        *((blank, " ") for blank in "\u2028\u0085\u2800\u3164"),
+        *((hidden, "") for hidden in "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\ufeff\ufe0f\u034f"),
+        *((hidden, "") for hidden in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"),
+        ("…", "..."), ("‥", ".."), ("‼", "!!"), ("⁇", "??"), ("！", "!"), ("，", ","), ("［", "("), ("]", ")"),
+    ],
+)  # fmt: skip
+def test_marks_with_an_ascii_equal_are_read_as_it_and_those_that_show_nothing_are_not(
+    language: str, mark: str, plain: str
+) -> None:
+    word = {"en": "word", "ru": "дом"}[language]
+    assert normalise(f"{word}{mark} {word}", language) == normalise(f"{word}{plain} {word}", language)
+    assert normalise(f"{word}\u2066{word}\u2069", language) == word * 2
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("ﬁne ﬂow", "fine flow"), ("Ｔｈｅ ５", "the five"), ("𝐁old", "bold"), ("Henry Ⅷ", "henry the eighth")],
+)
+def test_letters_and_digits_in_another_shape_are_plain_ones(written: str, read: str) -> None:
+    assert normalise(written, "en") == read
+
+
+def test_letters_of_another_script_in_a_cyrillic_word_are_read_as_those_they_look_like() -> None:
+    assert normalise("привeт, дοм", "ru") == "привет, дом"
+
+
+def test_accents_of_loan_words_fall_in_english() -> None:
+    assert normalise("Café naïve Zoë", "en") == "cafe naive zoe"
+
+
 def test_white_space_is_folded() -> None:
     assert normalise("  two\t words\u00a0here ", "en") == "two words here"
 

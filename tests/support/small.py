@@ -24,8 +24,7 @@ from smart_tuner.settings.hparams import Hparams
 from smart_tuner.settings.settings import Settings, Tracking
 from smart_tuner.settings.speech import Speech
 from smart_tuner.speech.batches import Example, TrainingData
-from smart_tuner.speech.corpus import Corpus
-from smart_tuner.speech.examples import Examples
+from smart_tuner.speech.corpus import Corpus, Examples
 from smart_tuner.speech.mel_file import write_mel
 from smart_tuner.speech.symbols import SymbolTable
 from smart_tuner.training.trainer import Trainer
