@@ -151,7 +151,7 @@ def judge_sizes(
     enough = CorpusNote("good", "size", size)
     if train < batch:
         few = f"{train} training utterances are fewer than a batch of {batch}; lower hparams.batch_size or add data"
-        enough = CorpusNote("bad", "size", f"{size}; {few}")
+        enough = CorpusNote("bad", "size", f"{few}; {size}")
     elif hours is not None and hours < LITTLE_HOURS:
         enough = CorpusNote("watch", "size", f"{size}; little to learn from, expect overfitting")
     held = f"{validation} utterances ({share:.1%})"
