@@ -1,7 +1,14 @@
 """--mode check: the preflight of a corpus."""
 
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.corpus import describe_plan, judge_search, leaving_no_empty_cache, mel_cache, open_corpus
+from smart_tuner.cli.corpus import (
+    TOLD_AT_ONCE,
+    describe_plan,
+    judge_search,
+    leaving_no_empty_cache,
+    mel_cache,
+    open_corpus,
+)
 from smart_tuner.cli.inputs import find_space
 from smart_tuner.cli.options import Options
 from smart_tuner.speech import preflight
@@ -33,6 +40,8 @@ def run_check(options: Options, console: Console) -> int:
         verdict = f"training on this corpus makes no sense yet: {bad} finding(s) to put right"
         console.say("Verdict", verdict, STYLES["bad"])
         return 1
-    console.say("Verdict", "fit for training", STYLES["good"])
+    first = list(dict.fromkeys(note.about for note in notes if note.level == "watch" and note.about in TOLD_AT_ONCE))
+    look = f", after a look at {', '.join(first)}" if first else ""
+    console.say("Verdict", f"fit for training{look}", STYLES["watch" if first else "good"])
     console.say("Next", options.again(mode="train"))
     return 0

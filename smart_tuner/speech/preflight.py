@@ -20,6 +20,7 @@ from smart_tuner.speech.containers import AudioFileError
 from smart_tuner.speech.corpus import Corpus, Examples, Utterance, make_examples
 from smart_tuner.speech.doubts import describe_doubts
 from smart_tuner.speech.notes import CorpusNote, Level, list_some, require_fit
+from smart_tuner.speech.plausibility import FAST, FASTEST, SLOW, SLOWEST, Values
 from smart_tuner.speech.preconditions import judge_settings
 from smart_tuner.speech.symbols import describe_unknown
 
@@ -239,9 +240,9 @@ def _lengths(utterances: list[Utterance], sound: CorpusSound) -> list[CorpusNote
     characters = np.array([max(1, len(utterance.read_aloud.translate(STRESS_MARKS))) for utterance in ordered], float)
     return [
         _durations(ordered, sound),
-        _pace(ordered, characters, seconds),
+        _pace(ordered, characters, seconds, trimmed=bool(sound.facts)),
         _order(ordered, characters, seconds),
-        _odd_clips(ordered, characters, seconds),
+        _odd_clips(ordered, characters, seconds, trimmed=bool(sound.facts)),
     ]
 
 
@@ -259,41 +260,33 @@ def _durations(utterances: list[Utterance], sound: CorpusSound) -> CorpusNote:
     return CorpusNote("good", "duration", span)
 
 
-def _pace(utterances: list[Utterance], characters: plausibility.Values, seconds: plausibility.Values) -> CorpusNote:
+def _pace(utterances: list[Utterance], characters: Values, seconds: Values, *, trimmed: bool) -> CorpusNote:
     pace = plausibility.median_pace(characters, seconds)
     low, high = np.percentile(characters / seconds, [1, 99])
     told = f"median {pace:.1f} characters a second, 98 % between {low:.1f} and {high:.1f}"
-    slowest, fastest, slow, fast = (
-        plausibility.SLOWEST,
-        plausibility.FASTEST,
-        plausibility.SLOW,
-        plausibility.FAST,
-    )
-    if slow <= pace <= fast:
+    if SLOW <= pace <= FAST:
         return CorpusNote("good", "pace", told)
-    level: Level = "watch" if slowest <= pace <= fastest else "bad"
-    if pace > fast:
-        bound = f"nobody reads over {fastest:g}" if level == "bad" else f"few readers go over {fast:g}"
+    level: Level = "watch" if SLOWEST <= pace <= FASTEST else "bad"
+    if pace > FAST:
+        bound = f"nobody reads over {FASTEST:g}" if level == "bad" else f"few readers go over {FAST:g}"
         repeated = Counter(plausibility.times_repeated(utterance.read_aloud) for utterance in utterances)
         times, count = repeated.most_common(1)[0]
         why = "the clips are cut, the texts hold more than is said, or the files' headers name too high a sample rate"
         if times > 1 and count > len(utterances) / 2:
             why = f"most texts say the same {times} times over"
         return CorpusNote(level, "pace", f"{told}; {bound}: {why}")
-    bound = f"nobody reads under {slowest:g}" if level == "bad" else f"few readers stay under {slow:g}"
+    bound = f"nobody reads under {SLOWEST:g}" if level == "bad" else f"few readers stay under {SLOW:g}"
     why = "the clips hold long silence, the texts lack words, or the files' headers name too low a sample rate"
-    return CorpusNote(level, "pace", f"{told}; {bound}: {why}")
+    # by headers alone nobody knows how much of a clip is silence that will be cut
+    return CorpusNote(level if trimmed else "watch", "pace", f"{told}; {bound}: {why}")
 
 
-def _order(utterances: list[Utterance], characters: plausibility.Values, seconds: plausibility.Values) -> CorpusNote:
+def _order(utterances: list[Utterance], characters: Values, seconds: Values) -> CorpusNote:
     share = plausibility.explained(characters, seconds)
     moved = plausibility.find_moved_texts(characters, seconds)
     if moved is not None:
-        rows, side = (
-            f"{utterances[moved.first].row} to {utterances[moved.last].row}",
-            "below" if moved.by > 0 else "above",
-        )
-        away = f"{abs(moved.by)} row{'s' if abs(moved.by) > 1 else ''} {side}"
+        rows = f"{utterances[moved.first].row} to {utterances[moved.last].row}"
+        away = f"{abs(moved.by)} row{'s' if abs(moved.by) > 1 else ''} {'below' if moved.by > 0 else 'above'}"
         where = f"from {rows}, the sounds have the lengths of the texts {away}"
         return CorpusNote("bad", "order", f"texts have probably moved: {where}, and not of their own")
     if share is None:
@@ -306,25 +299,22 @@ def _order(utterances: list[Utterance], characters: plausibility.Values, seconds
                       "texts and clips are probably of different rows, or of different recordings")  # fmt: skip
 
 
-def _odd_clips(
-    utterances: list[Utterance], characters: plausibility.Values, seconds: plausibility.Values
-) -> CorpusNote:
+def _odd_clips(utterances: list[Utterance], characters: Values, seconds: Values, *, trimmed: bool) -> CorpusNote:
     odd = plausibility.find_odd(characters, seconds)
     if not odd:
-        return CorpusNote(
-            "good", "odd clips", f"none lasts {plausibility.ODD:g} times what its text should take, or half"
-        )
+        none = f"none lasts {plausibility.ODD:g} times what its text should take, or half"
+        return CorpusNote("good", "odd clips", none)
     shown = list_some([f"{utterances[place].name} ({utterances[place].row}) {times:.1f} times" for place, times in odd])
-    level: Level = "bad" if len(odd) > MANY * len(utterances) else "watch"
+    level: Level = "bad" if trimmed and len(odd) > MANY * len(utterances) else "watch"
     why = "too long: silence, or a text that lacks words; too short: cut, or another clip's text"
     return CorpusNote(level, "odd clips", f"{len(odd)} last far from what their texts should take, {shown} ({why})")
 
 
 def _pauses(utterances: list[Utterance], facts: dict[Path, AudioFacts]) -> list[CorpusNote]:
-    pauses = {utterance.name: facts[utterance.audio].longest_pause for utterance in utterances}
-    long = [f"{name} {pause:.1f} s" for name, pause in pauses.items() if pause > LONGEST_PAUSE]
+    pauses = [(utterance.name, facts[utterance.audio].longest_pause) for utterance in utterances]
+    long = [f"{name} {pause:.1f} s" for name, pause in pauses if pause > LONGEST_PAUSE]
     if not long:
-        longest = max(pauses.values())
+        longest = max(pause for _, pause in pauses)
         return [CorpusNote("good", "pauses", f"none within a clip over {LONGEST_PAUSE:g} s (longest {longest:.1f} s)")]
     told = f"{len(long)} of {len(pauses)} clips are silent for over {LONGEST_PAUSE:g} s in their middle"
     level: Level = "bad" if len(long) > MOST_PAUSES * len(pauses) else "watch"

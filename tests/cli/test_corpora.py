@@ -87,3 +87,54 @@ def test_check_a_dry_run_and_a_training_agree(corpus: str, tmp_path: Path, monke
         about, _, text = line.partition("  ")
         for refused in (dry, train):
             assert f"{about.strip()}: {text.strip()}"[:60] in sentence(refused)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    working = working_folder(tmp_path / "work")
+    monkeypatch.chdir(working)
+    return working
+
+
+SPACE = """
+budget: 48utt
+parameters:
+  hparams.learning_rate: {type: float, low: 1.0e-4, high: 1.0e-3}
+"""
+
+
+@pytest.mark.parametrize(
+    ("parameter", "told"),
+    [
+        (
+            "hparams.reduction_factor: {type: int, low: 3, high: 10}",
+            "at hparams.reduction_factor = 10 of the space: at hparams.reduction_factor = 10, ",
+        ),
+        (
+            "hparams.warmup_iterations: {type: int, low: 0, high: 11}",
+            "at hparams.warmup_iterations = 11 of the space: hparams.warmup_iterations = 11: the learning rate reaches ",
+        ),
+        (
+            "hparams.attention_kind: {type: categorical, choices: [location, forward]}",
+            "",
+        ),
+    ],
+)
+def test_the_ends_of_a_space_are_held_against_the_corpus(folder: Path, parameter: str, told: str) -> None:
+    (folder / "mine.yaml").write_text(f"{SPACE}  {parameter}\n")
+    data = ("--data", "beeps", *WITH[:4], "--set", "hparams.forward_sum_weight=1", "--set", "health.enabled=false")
+    found = [invoke("--mode", *mode, *data, "--space", "mine.yaml") for mode in (("check",), ("tune", "--dry-run"))]
+    for result in found:
+        assert result.exit_code == 0, result.output
+        assert (f" {told}" in result.stdout) if told else (" of the space: " not in result.stdout)
+
+
+def test_headers_alone_do_not_condemn_what_trimming_may_cure(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sounds(folder / "beeps", lambda samples: np.concatenate([samples, np.zeros(80000)]))
+    data = ("--data", "beeps", *WITH)
+    assert invoke("--mode", "check", *data).exit_code == 0
+    monkeypatch.setattr("smart_tuner.speech.preflight.READ_AT_ONCE", 0.0)
+    dry = invoke("--mode", "train", "--dry-run", *data)
+    assert dry.exit_code == 0, dry.output
+    assert "by the files' headers; --mode check reads the sound" in dry.stdout
+    assert "Watch      pace: median " in dry.stdout
