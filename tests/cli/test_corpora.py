@@ -112,7 +112,7 @@ parameters:
         ),
         (
             "hparams.warmup_iterations: {type: int, low: 0, high: 11}",
-            "at hparams.warmup_iterations = 11 of the space: hparams.warmup_iterations = 11: the learning rate reaches ",
+            "at hparams.warmup_iterations = 11 of the space: hparams.warmup_iterations = 11: the learning rate ",
         ),
         (
             "hparams.attention_kind: {type: categorical, choices: [location, forward]}",
