@@ -71,7 +71,7 @@ def chosen(name: str, budget: str, seed: int) -> Settings:
     utterances = int(budget.removesuffix("utt"))
     sets = [one.format(r=f"2@{utterances * 6 // 10}") for one in CASES[name]]
     shared = [f"hparams.budget={budget}", f"hparams.seed={seed}", "hparams.validation_freq=10"]
-    shared += ["hparams.attention_kind=location", "tracking.freerun_evaluations=1", "tracking.recogniser_minutes=5"]
+    shared += ["hparams.attention_kind=location", "tracking.freerun_evaluations=1", "tracking.recogniser_steps=3000"]
     return load_settings("demo", None, [*shared, *sets])
 
 

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-FAULTS = ("skipped", "repeated", "stalled", "never_stopped", "wrong_length")
+FAULTS = ("skipped", "repeated", "stalled", "never_stopped", "too_short", "wrong_length")
 
 FLICKER_SECONDS = 0.1
 """Movements that are over sooner are not heard: a median over so long, or three steps, smooths the peak."""
@@ -20,6 +20,8 @@ LONGEST_SOUND_SECONDS = 0.7
 """No letter sounds longer; healthy voices stay up to 0.5 s on one and its neighbour."""
 LONGEST_REST_SECONDS = 1.5
 """Readers rest up to a second at punctuation and ends."""
+SHORTEST_SECONDS = 0.1
+"""No reader says even a single vowel sooner; the recordings of such texts, with some silence around, are longer."""
 LENGTH_RATIO = 1.5
 """A length is wrong when it is this many times the expected one, or the expected one this many times it, ..."""
 LENGTH_SECONDS = 0.3
@@ -45,7 +47,8 @@ def faults(
 
     rests_N is true at tokens on which a reader may rest: spaces, punctuation, the end (without it, all of them).
     expected_seconds is about how long the utterance should be (without it, no length is wrong). An utterance that
-    never stopped is not said to have skipped what it did not come to, nor to have a wrong length.
+    never stopped is not said to have skipped what it did not come to, nor to have a wrong length. One that stopped at
+    its first step has said nothing, whatever a step lasts.
     """
     steps, tokens = attention_TN.shape
     peaks_T = smoothed_peaks(attention_TN, seconds_per_step)
@@ -57,6 +60,7 @@ def faults(
         "repeated": seconds_behind(peaks_T, seconds_per_step) >= FLICKER_SECONDS,
         "stalled": stays(peaks_T, rests_N, tokens, seconds_per_step),
         "never_stopped": not stopped,
+        "too_short": stopped and (steps == 1 or seconds < SHORTEST_SECONDS),
         "wrong_length": stopped and expected_seconds is not None and is_wrong(seconds, expected_seconds),
     }
     return tuple(name for name in FAULTS if found[name])

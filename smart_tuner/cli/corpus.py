@@ -23,6 +23,7 @@ from smart_tuner.speech.preflight import CorpusSound, judge_sizes, prepare_examp
 
 DEMO_FRAMES = 4.8
 """Mel frames of a character when the demo corpus is spoken."""
+NOT_MEASURED = "validation.freerun.cer is not measured"
 TOLD_AT_ONCE = ("pace", "order", "odd clips", "pauses", "offset", "settings")
 """Notes of the preflight that training tells too: they cost a voice."""
 
@@ -81,12 +82,16 @@ def prepare_corpus(options: Options, settings: Settings, console: Console, large
         f"{train:,} for training, {validation:,} for validation",
     )
     warn_of(examples.notes, console)
-    if not speaks_freely(settings) or settings.tracking.recogniser_minutes == 0:
+    if not speaks_freely(settings) or settings.tracking.recogniser_steps == 0:
         return examples
     with console.counting("training the recogniser that reads speech back (once for this corpus)") as report:
         file = prepare_recogniser(examples, settings, options.files.recognisers, report)
-    error = Recogniser.load(file).cer_recorded
-    console.say("Recogniser", f"reads recorded speech back with a character error rate of {error:.0%}")
+    recogniser = Recogniser.load(file)
+    if recogniser.no_judge:
+        console.say("Recogniser", f"is no judge: {recogniser.no_judge}; {NOT_MEASURED}", "yellow")
+        return dataclasses.replace(examples, no_judge=recogniser.no_judge)
+    rate = f"{recogniser.cer_recorded:.0%}"
+    console.say("Recogniser", f"reads recorded speech back with a character error rate of {rate}")
     return dataclasses.replace(examples, recogniser=file)
 
 

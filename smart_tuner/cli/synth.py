@@ -190,8 +190,8 @@ def describe_row(spoken: Synthesis, number: int, voice: Voice, options: Options)
 
 def find_recogniser(voice: Voice, file: Path) -> tuple[Recogniser | None, str]:
     """The recogniser that training on the voice's corpus left in the cache, or why there is none."""
-    if voice.settings.tracking.recogniser_minutes == 0:
-        return None, "the voice was trained with tracking.recogniser_minutes = 0"
+    if voice.settings.tracking.recogniser_steps == 0:
+        return None, "the voice was trained with tracking.recogniser_steps = 0"
     kept = recogniser_file(
         OutputFolder.of_checkpoint(file).recognisers, voice.corpus, voice.settings, voice.symbols.symbols
     )
@@ -201,9 +201,11 @@ def find_recogniser(voice: Voice, file: Path) -> tuple[Recogniser | None, str]:
             f"{kept.parent} has no recogniser of the voice's corpus; training leaves one there",
         )
     try:
-        return Recogniser.load(kept), ""
+        recogniser = Recogniser.load(kept)
     except CheckpointError as problem:
         return None, str(problem)
+    why_not = recogniser.no_judge
+    return (None, f"the corpus's recogniser is no judge: {why_not}") if why_not else (recogniser, "")
 
 
 def error_rate(recogniser: Recogniser, spoken: Sequence[Synthesis]) -> float:

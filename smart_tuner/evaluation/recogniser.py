@@ -22,8 +22,9 @@ from smart_tuner.checkpoint import read_tensors
 from smart_tuner.errors import CheckpointError
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.batches import collate
+from smart_tuner.speech.mel_file import MEL_VERSION
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same corpus comes to give another recogniser: those made before are then left alone."""
 TEXT = ("front_end", "stress")
 AUDIO = ("sampling_rate", "filter_length", "hop_length", "win_length", "n_mel_channels", "mel_fmin", "mel_fmax")
@@ -31,6 +32,10 @@ TRIMMING = ("trim_silence", "trim_db", "kept_silence")
 STRESS_MARKS = "+ˈˌ"
 APOSTROPHES = "'’"
 BATCH = 8
+MOST_ERRORS = 0.3
+"""Character error rate on recordings above which a recogniser is no judge: with three in ten characters wrong, hardly a
+word is right, and what it says of a voice is about itself. Espeak-ng's voices are read with
+0.08 to 0.11, a quarter of an hour of telephone prompts by a person with 0.25."""
 REMEDY = "; the next training makes it again"
 
 
@@ -38,6 +43,7 @@ class Alphabet:
     """What a recogniser writes: the sounds of a symbol table and the space, without punctuation and stress marks."""
 
     def __init__(self, symbols: Sequence[str]) -> None:
+        self.symbols = list(symbols)
         self.labels = (" ", *(symbol for symbol in symbols if is_sound(symbol)))
         rows = {label: row for row, label in enumerate(self.labels, start=BLANK + 1)}
         self._of_symbol = [rows[" "] if may_rest(symbol) else rows.get(symbol) for symbol in symbols]
@@ -65,12 +71,27 @@ def may_rest(symbol: str) -> bool:
 
 
 class Recogniser:
-    """A trained recogniser."""
+    """A trained recogniser; where a corpus has nothing to train on, an untrained one with the reason."""
 
-    def __init__(self, network: CtcRecogniser, alphabet: Alphabet, cer_recorded: float = math.nan) -> None:
-        self.network, self.alphabet = network, alphabet
+    def __init__(
+        self, network: CtcRecogniser, alphabet: Alphabet, cer_recorded: float = math.nan, untrained: str = ""
+    ) -> None:
+        self.network, self.alphabet, self.untrained = network, alphabet, untrained
         self.cer_recorded = cer_recorded
-        """Character error rate on the corpus's validation recordings."""
+        """Character error rate on the corpus's validation recordings; NaN when that is not known."""
+
+    @property
+    def no_judge(self) -> str:
+        """Why its readings say nothing about a voice; empty when they do."""
+        if self.untrained:
+            return self.untrained
+        if math.isnan(self.cer_recorded):
+            return "the validation texts have no letters to compare its readings with"
+        if self.cer_recorded > MOST_ERRORS:
+            return (
+                f"its character error rate on recorded speech is {self.cer_recorded:.0%}, more than {MOST_ERRORS:.0%}"
+            )
+        return ""
 
     @classmethod
     def load(cls, file: Path) -> "Recogniser":
@@ -81,7 +102,7 @@ class Recogniser:
             with torch.device("meta"):  # drawing weights would move the random state
                 network = CtcRecogniser(kept["mels"], len(alphabet.labels) + 1)
             network.load_state_dict(kept["state_dict"], assign=True)
-            return cls(network, alphabet, kept["cer_recorded"])
+            return cls(network, alphabet, kept["cer_recorded"], kept["untrained"])
         except (KeyError, TypeError, ValueError, RuntimeError) as problem:
             raise CheckpointError(f"The recogniser {file} is none of this version's{REMEDY}.") from problem
 
@@ -128,11 +149,21 @@ def levenshtein(one: Sequence[Any], other: Sequence[Any]) -> int:
 
 
 def recogniser_file(folder: Path, digest: str, settings: Settings, symbols: Sequence[str]) -> Path:
-    """Where the recogniser of a corpus is, or would be: by the corpus, the audio settings, the table and the time."""
+    """Where the recogniser of a corpus is, or would be: by all that makes it."""
     deciding = {
         "version": VERSION,
+        "mels": MEL_VERSION,
         "corpus": digest,
         "symbols": list(symbols),
-        "minutes": settings.tracking.recogniser_minutes,
+        "steps": settings.tracking.recogniser_steps,
     } | {name: getattr(settings.speech, name) for name in (*TEXT, *AUDIO, *TRIMMING)}
     return folder / f"{sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:24]}.pt"
+
+
+def write_recogniser(file: Path, recogniser: Recogniser) -> None:
+    """Put a recogniser in its place when it is complete. Raises OSError."""
+    network = recogniser.network.cpu()
+    kept = {"mels": len(network.mean_M), "cer_recorded": recogniser.cer_recorded, "untrained": recogniser.untrained}
+    part = file.with_suffix(".part")
+    torch.save({"symbols": recogniser.alphabet.symbols, **kept, "state_dict": network.state_dict()}, part)
+    part.replace(file)

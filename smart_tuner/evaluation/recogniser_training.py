@@ -1,13 +1,13 @@
 """The training of a corpus's recogniser, once, on the corpus's own mels and texts.
 
-Its error on recordings that it was not trained on says how far it can be trusted.
+Its error on recordings that it was not trained on says how far it can be trusted, and whether it judges at all.
+Its training ends by steps and by an error, never by the clock: a busy machine gets the same one, later.
 """
 
 import dataclasses
 import math
-import time
 from collections.abc import Iterator, Sequence
-from itertools import count, pairwise
+from itertools import count, islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,15 @@ from torch.nn import functional as F
 
 from model.ctc import BLANK, STRIDE, CtcRecogniser
 from model.lengths import decoder_steps, length_mask
-from smart_tuner.errors import CheckpointError, CorpusError, DataError, StorageError
-from smart_tuner.evaluation.recogniser import BATCH, Alphabet, Recogniser, levenshtein, recogniser_file
+from smart_tuner.errors import CheckpointError, DataError, StorageError
+from smart_tuner.evaluation.recogniser import (
+    BATCH,
+    Alphabet,
+    Recogniser,
+    levenshtein,
+    recogniser_file,
+    write_recogniser,
+)
 from smart_tuner.progress import Report
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.batches import Batch, Example, load_batches, load_mel, plan_epoch
@@ -28,12 +35,14 @@ from smart_tuner.speech.corpus import Examples
 SEED = 20060625
 LEARNING_RATE = 2e-3
 WARMUP = 50
-UTTERANCES = 24_000
-"""Utterances that a whole training sees, repetitions counted; on a CPU the clock ends it sooner for a large corpus."""
-LOOKS = 16
-"""How often the error on utterances held out of the training is looked at; the best look is kept."""
-PATIENCE = 4
-"""Looks in a row without a gain that end the training in its second half."""
+LOOK_STEPS = 150
+"""Steps between two looks at the error on utterances held out of the training; the best look is kept."""
+PATIENCE = 6
+"""Looks in a row without a gain that end the training: the error of a few dozen utterances wavers from look to look."""
+GOOD_ENOUGH = 0.03
+"""Error on the held-out utterances that ends the training: a voice is judged by far larger differences."""
+FEWEST = 2
+"""Utterances without which there is nothing to train on and to hold out."""
 MOST_HELD_OUT = 64
 SCALED = 200
 """Recordings that the mean and the deviation of the mel bins are taken from."""
@@ -46,21 +55,34 @@ CPU = torch.device("cpu")
 def prepare_recogniser(
     examples: Examples, settings: Settings, folder: Path, report: Report, device: torch.device = CPU
 ) -> Path:
-    """The file of the corpus's recogniser, trained the first time. Raises CorpusError, DataError, StorageError."""
-    symbols = examples.corpus.symbols.symbols
-    file = recogniser_file(folder, examples.digest, settings, symbols)
+    """The file of the corpus's recogniser, trained the first time. Raises DataError, StorageError."""
+    file = recogniser_file(folder, examples.digest, settings, examples.corpus.symbols.symbols)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock")):
             if not is_readable(file):
-                training = RecogniserTraining(examples.train, Alphabet(symbols), settings.speech.n_mel_channels, device)
-                found = training.run(settings.tracking.recogniser_minutes * 60, report)
-                recorded = [load_mel(example) for example in examples.validation]
-                error = found.error_rate(recorded, [example.tokens for example in examples.validation])
-                _write(file, found, error, symbols)
+                write_recogniser(file, make_recogniser(examples, settings, report, device))
     except OSError as problem:
         raise StorageError(f"The recogniser {file} cannot be written: {problem.strerror or problem}.") from problem
     return file
+
+
+def make_recogniser(examples: Examples, settings: Settings, report: Report, device: torch.device) -> Recogniser:
+    """A recogniser with its error on the validation recordings; untrained, with the reason, where it cannot learn."""
+    alphabet, mels = Alphabet(examples.corpus.symbols.symbols), settings.speech.n_mel_channels
+    usable = list_alignable(examples.train, alphabet)
+    if len(usable) < FEWEST:
+        with torch.random.fork_rng(devices=[]):
+            network = CtcRecogniser(mels, len(alphabet.labels) + 1)
+        why = (
+            f"it needs at least {FEWEST} training utterances with letters, spoken no faster than {STRIDE} mel frames a "
+            f"letter; {len(usable)} of {len(examples.train)} are such (speech.hop_length too large?)"
+        )
+        return Recogniser(network, alphabet, untrained=why)
+    made = RecogniserTraining(usable, alphabet, mels, device).run(settings.tracking.recogniser_steps, report)
+    recorded = [load_mel(example) for example in examples.validation]
+    made.cer_recorded = made.error_rate(recorded, [example.tokens for example in examples.validation])
+    return made
 
 
 def is_readable(file: Path) -> bool:
@@ -72,61 +94,46 @@ def is_readable(file: Path) -> bool:
     return True
 
 
-def _write(file: Path, recogniser: Recogniser, error: float, symbols: Sequence[str]) -> None:
-    network = recogniser.network
-    kept = {"symbols": list(symbols), "mels": len(network.mean_M), "cer_recorded": error}
-    part = file.with_suffix(".part")
-    torch.save({**kept, "state_dict": network.cpu().state_dict()}, part)
-    part.replace(file)
+def list_alignable(train: Sequence[Example], alphabet: Alphabet) -> list[Example]:
+    """The utterances that CTC can align, with labels for tokens."""
+    spelt = [
+        dataclasses.replace(example, tokens=np.array(alphabet.spell(example.tokens), dtype=np.int64))
+        for example in train
+    ]
+    return [example for example in spelt if can_be_aligned(example)]
 
 
 class RecogniserTraining:
     """Trains a recogniser on recordings, by CTC."""
 
-    def __init__(self, train: Sequence[Example], alphabet: Alphabet, mels: int, device: torch.device) -> None:
-        spelt = [
-            dataclasses.replace(example, tokens=np.array(alphabet.spell(example.tokens), dtype=np.int64))
-            for example in train
-        ]
-        usable = [example for example in spelt if can_be_aligned(example)]
-        if len(usable) < 2:
-            raise CorpusError(
-                f"A recogniser needs at least 2 training utterances with letters, spoken no faster than "
-                f"{STRIDE} mel frames a letter; {len(usable)} of {len(train)} are such (speech.hop_length too large?)."
-            )
+    def __init__(self, usable: Sequence[Example], alphabet: Alphabet, mels: int, device: torch.device) -> None:
+        """Takes at least FEWEST utterances as list_alignable gives them."""
         order = np.random.default_rng(SEED).permutation(len(usable))
         aside = min(MOST_HELD_OUT, max(1, len(usable) // 20))
         self.held_out, self.train = ([usable[index] for index in part] for part in (order[:aside], order[aside:]))
         self.alphabet, self.mels, self.device = alphabet, mels, device
         self.batch = min(BATCH, len(self.train))
-        self.steps = UTTERANCES // self.batch
 
-    def run(self, seconds: float, report: Report) -> Recogniser:
-        """Train, for so long at most; the state with the fewest errors on what was held out. Raises DataError.
+    def run(self, steps: int, report: Report) -> Recogniser:
+        """Train, for so many steps at most; the state with the fewest errors on what was held out. Raises DataError.
 
-        The same corpus gives the same recogniser on the same machine, unless the clock ends the training.
+        The same corpus gives the same recogniser on the same machine.
         """
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(SEED)
             network = CtcRecogniser(self.mels, len(self.alphabet.labels) + 1)
             network.set_scale(*self._scale())
             network.to(self.device)
-            return self._learn(Recogniser(network, self.alphabet), seconds, report)
+            return self._learn(Recogniser(network, self.alphabet), steps, report)
 
-    def _learn(self, recogniser: Recogniser, seconds: float, report: Report) -> Recogniser:
-        network, began = recogniser.network, time.monotonic()
+    def _learn(self, recogniser: Recogniser, steps: int, report: Report) -> Recogniser:
+        network = recogniser.network
         optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
         best = Best(network)
-        for step, batch in enumerate(self._batches()):
-            # the share of the training that is done: by its plan, or by the clock where that is ahead
-            used = min(1.0, max(step / self.steps, (time.monotonic() - began) / seconds))
-            if used * LOOKS >= best.looks + 1:
-                report(round(used * UTTERANCES), UTTERANCES)
-                best.look(math.floor(used * LOOKS), self._held_out_error(recogniser))
-                if used >= 1 or (used > 0.5 and best.looks - best.found_at >= PATIENCE):
-                    break
+        for step, batch in enumerate(islice(self._batches(), steps)):
             for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * 0.5 * (1 + math.cos(math.pi * used))
+                cosine = 0.5 * (1 + math.cos(math.pi * step / steps))
+                group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP) * cosine
             loss = ctc_loss(network.train(), batch)
             if not loss.isfinite():
                 raise DataError(f"The recogniser's loss is not finite at its step {step + 1}: {loss.item():g}.")
@@ -134,8 +141,13 @@ class RecogniserTraining:
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+            if (step + 1) % LOOK_STEPS == 0 or step + 1 == steps:
+                report(step + 1, steps)
+                best.look(self._held_out_error(recogniser))
+                if best.error <= GOOD_ENOUGH or best.looks - best.found_at >= PATIENCE:
+                    break
         network.load_state_dict(best.state)
-        report(UTTERANCES, UTTERANCES)
+        report(steps, steps)
         return recogniser
 
     def _batches(self) -> Iterator[Batch]:
@@ -163,11 +175,11 @@ class Best:
         self.looks, self.found_at, self.error = 0, 0, math.inf
         self.state: dict[str, Tensor] = {}
 
-    def look(self, number: int, error: float) -> None:
+    def look(self, error: float) -> None:
         """Keep the weights if their error is the smallest."""
-        self.looks = number
+        self.looks += 1
         if error < self.error:
-            self.error, self.found_at = error, number
+            self.error, self.found_at = error, self.looks
             self.state = {name: value.clone() for name, value in self.network.state_dict().items()}
 
 

@@ -160,6 +160,7 @@ def list_reproduction(evidence: Evidence) -> tuple[Line, ...]:
         Line(label=Message("Git commit"), text=Message("{items}", items=commits) if commits else ""),
         Line(label=Message("Device"), text=join_tags(evidence, "device")),
         Line(label=Message("Precision"), text=join_tags(evidence, "precision")),
+        Line(label=Message("Recogniser is no judge"), text=join_tags(evidence, "recogniser.no_judge")),
         Line(label=Message("Machine"), text=join_tags(evidence, "host")),
         Line(label=Message("Began"), text=format_date(evidence.began), always_differs=True),
         Line(label=Message("Last trial ended"), text=format_date(evidence.ended), always_differs=True),

@@ -36,8 +36,8 @@ class Tracking:
     """Free-running evaluations, spread over the run from where the attention has formed to its end; 0: none."""
     freerun_sentences: int = ranged(8, low=1, high=128)
     """Validation texts that a free-running evaluation speaks, with three seeds each."""
-    recogniser_minutes: float = ranged(3.0, low=0)
-    """Longest training of the recogniser that validation.freerun.cer needs, once per corpus; 0: no recogniser."""
+    recogniser_steps: int = ranged(3000, low=0, high=1_000_000)
+    """Most training steps of the recogniser that validation.freerun.cer needs, once per corpus; 0: no recogniser."""
     checkpoint_seconds: float = ranged(60.0, low=0)
     """Least time between two checkpoints; a stop and the end always write one."""
 

@@ -19,8 +19,6 @@ from smart_tuner.settings.speech import Speech
 from smart_tuner.speech.containers import AudioFileError, complete
 from smart_tuner.speech.silence import find_speech
 
-MEL_VERSION = 2
-"""Raise it when the same settings come to give other mels or facts: caches made before are then left alone."""
 FLOOR = 1e-5
 CLIPPED = 0.999
 """Amplitude from which a sample counts as clipped."""

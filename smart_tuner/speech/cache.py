@@ -22,9 +22,9 @@ from smart_tuner.errors import StorageError
 from smart_tuner.progress import Report
 from smart_tuner.sealed import DamagedError, seal_line, unseal_line, whole_lines
 from smart_tuner.settings.speech import Speech
-from smart_tuner.speech.audio import MEL_VERSION, AudioFacts, analyse
+from smart_tuner.speech.audio import AudioFacts, analyse
 from smart_tuner.speech.containers import AudioFileError
-from smart_tuner.speech.mel_file import SUFFIX, read_mel, write_mel
+from smart_tuner.speech.mel_file import MEL_VERSION, SUFFIX, read_mel, write_mel
 
 AUDIO_FIELDS = [
     name for name in Speech.__dataclass_fields__ if name not in ("language", "front_end", "stress", "validation_share")

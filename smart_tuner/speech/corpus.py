@@ -74,6 +74,8 @@ class Examples:
     """What the preflight said of it."""
     recogniser: Path | None = None
     """File of the recogniser that was trained on these mels, when free-running speech is to be judged."""
+    no_judge: str = ""
+    """Why the recogniser that was trained judges nothing."""
 
 
 def read_corpus(sources: Sequence[Path], settings: Settings) -> Corpus:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from smart_tuner.sealed import seal, unseal
 
+MEL_VERSION = 2
+"""Raise it when the same settings come to give other mels or facts: caches made before are then left alone."""
 SUFFIX = ".npy"
 
 

@@ -155,6 +155,7 @@ def describe_run(trial: Trial, examples: Examples, trainer: Trainer) -> Opening:
             "dataset.digest": examples.digest,
             "dataset.fill_ratio": f"{trainer.fill_ratio():.3f}",
             "seed": str(settings.hparams.seed),
+            **({"recogniser.no_judge": examples.no_judge} if examples.no_judge else {}),
         },
     )
 

@@ -1,6 +1,7 @@
 """--mode synth as a person uses it: what is said and left behind, and bad input in one sentence."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,17 @@ import numpy as np
 import optuna
 import pytest
 import soundfile
-import torch
 
 from model.ctc import CtcRecogniser
 from smart_tuner.cli import synth
-from smart_tuner.evaluation.recogniser import Alphabet, recogniser_file
+from smart_tuner.evaluation.recogniser import Alphabet, Recogniser, recogniser_file, write_recogniser
 from smart_tuner.evaluation.voice import PreparedText, Synthesis, Voice
 from smart_tuner.paths import StudyFolder
 from smart_tuner.speech.front_end import FrontEnd
 from smart_tuner.study.store import Identity, open_study
 from smart_tuner.study.trials import TrialPlan
 from tests.support import small
-from tests.support.program import check_refusal, invoke, sentence, working_folder
+from tests.support.program import check_refusal, invoke, runs, sentence, working_folder
 from tests.support.voiced import NEVER, STYLES, Loudness, scripted, voice
 
 SYNTH = ("--mode", "synth", "--device", "cpu")
@@ -98,9 +98,14 @@ def test_what_no_rule_is_sure_of_is_told_before_it_is_said(folder: Path) -> None
     assert "Unsure" not in invoke(*words, "мокро рама").stdout
 
 
-def test_a_word_that_is_over_at_once_is_a_fault(folder: Path) -> None:
-    assert invoke(*SYNTH, "--checkpoint", "best.pt", "--text", "bad", "--output", "out").exit_code == 0
-    assert rows(Path("out"))[0]["faults"] == ["skipped"]
+def test_texts_of_a_few_symbols_that_are_over_at_once_are_faults(folder: Path) -> None:
+    texts = ("a", "ab", " a ", "bad")
+    words = [word for text in texts for word in ("--text", text)]
+    result = invoke(*SYNTH, "--checkpoint", "best.pt", *words, "--output", "out")
+    assert result.exit_code == 0, result.output
+    assert [set(row["faults"]) - {"skipped"} for row in rows(Path("out"))] == [{"too_short"}] * len(texts)
+    assert "0.0 s, too short: a" in result.stdout
+    assert f"failed on {len(texts)} of {len(texts)} texts" in result.stdout
 
 
 @pytest.mark.slow
@@ -136,14 +141,13 @@ def test_a_style_can_be_chosen_and_is_told(folder: Path) -> None:
     assert [rows(Path(out))[0]["style"] for out in given] == [None, "3:0.7, 5:0.3", "how.wav"]
 
 
-def kept_recogniser(output: Path, checkpoint: Path) -> None:
+def kept_recogniser(output: Path, checkpoint: Path, cer: float = 0.125, untrained: str = "") -> None:
     """The recogniser of the voice's corpus, where a training leaves it."""
     found = Voice.load(checkpoint, small.CPU)
     file = recogniser_file(output / "recognisers", "d1ge57", found.settings, small.SYMBOLS)
-    file.parent.mkdir()
+    file.parent.mkdir(exist_ok=True)
     network = CtcRecogniser(16, 1 + len(Alphabet(small.SYMBOLS).labels))
-    kept = {"symbols": list(small.SYMBOLS), "mels": 16, "cer_recorded": 0.125, "state_dict": network.state_dict()}
-    torch.save(kept, file)
+    write_recogniser(file, Recogniser(network, Alphabet(small.SYMBOLS), cer, untrained))
 
 
 @pytest.mark.slow
@@ -157,6 +161,12 @@ def test_the_recogniser_of_the_voices_corpus_reads_the_speech_back(folder: Path)
     found = invoke(*words)
     assert "by the corpus's recogniser (12.5% on the corpus's own recordings)" in found.stdout
     assert rows(Path("out"))[0].keys() >= {"transcript", "cer"}
+    for cer, untrained, why in ((0.62, "", "is 62%, more than 30%"), (math.nan, "", "no letters"), (0.1, "few", "few")):
+        kept_recogniser(folder / "files", best, cer, untrained)
+        said = invoke(*words).stdout
+        assert "CER        not measured: the corpus's recogniser is no judge: " in said
+        assert why in said
+        assert "cer" not in rows(Path("out"))[0]
 
 
 def test_a_vocoder_file_speaks_in_place_of_griffin_lim(folder: Path) -> None:
@@ -330,10 +340,17 @@ def test_what_was_trained_speaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(working_folder(tmp_path / "work"))
     small.tracking_store(Path.cwd())
     corpus = ("--data", "beeps", "--settings", "small.yaml", "--device", "cpu")
-    brief = ("--budget", "3it", "--set", "tracking.recogniser_minutes=0.02")
+    brief = ("--budget", "3it", "--set", "tracking.recogniser_steps=20")
     trained = invoke("--mode", "train", *corpus, *brief, "--study", "beeps")
     assert trained.exit_code == 0, trained.output
+    told = " ".join(trained.stdout.split())
+    assert "Recogniser is no judge: its character error rate on recorded speech is " in told
+    assert "more than 30%; validation.freerun.cer is not measured" in told
+    logged = runs(Path.cwd())[2][0].data
+    assert not [name for name in logged.metrics if "cer" in name]
+    assert "validation.freerun.failure_rate" in logged.metrics
+    assert "more than 30%" in logged.tags["recogniser.no_judge"]
     said = invoke(*SYNTH, "--study", "beeps", "--text", "bad cab", "--output", "out")
     assert said.exit_code == 0, said.output
-    assert "on the corpus's own recordings" in said.stdout
+    assert "not measured: the corpus's recogniser is no judge: its character error rate" in said.stdout
     assert rows(Path("out"))[0]["text"] == "bad cab"

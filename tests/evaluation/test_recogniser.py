@@ -3,26 +3,36 @@
 import dataclasses
 import io
 import math
+import time
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from model.ctc import CtcRecogniser
-from smart_tuner.errors import CheckpointError, CorpusError, DataError, StorageError
+from smart_tuner.errors import CheckpointError, DataError, StorageError
 from smart_tuner.evaluation import recogniser_training
 from smart_tuner.evaluation.recogniser import Alphabet, Recogniser, levenshtein, recogniser_file
-from smart_tuner.evaluation.recogniser_training import CPU, Best, RecogniserTraining, mask_spans, prepare_recogniser
+from smart_tuner.evaluation.recogniser_training import (
+    CPU,
+    Best,
+    RecogniserTraining,
+    list_alignable,
+    mask_spans,
+    prepare_recogniser,
+)
 from smart_tuner.settings.settings import Settings, Tracking
 from smart_tuner.settings.speech import Speech
+from smart_tuner.speech.batches import Example
 from smart_tuner.speech.corpus import Examples
 from smart_tuner.speech.mel_file import write_mel
 from smart_tuner.speech.symbols import SymbolTable
 from tests.support import small
 
-MINUTES = 60.0
+STEPS = 6
 ENGLISH = SymbolTable.of("en")
 
 
@@ -30,18 +40,17 @@ def nothing(_: int, __: int) -> None:
     """A report that nobody reads."""
 
 
-def wanted(minutes: float = MINUTES) -> Settings:
-    return dataclasses.replace(small.settings(), tracking=Tracking(recogniser_minutes=minutes))
+def wanted(steps: int = STEPS) -> Settings:
+    return dataclasses.replace(small.settings(), tracking=Tracking(recogniser_steps=steps))
 
 
 def corpus(folder: Path, count: int = 14) -> Examples:
     return dataclasses.replace(small.corpus(folder), train=small.examples(folder / "mels", count))
 
 
-@pytest.fixture
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training of a few steps."""
-    monkeypatch.setattr(recogniser_training, "UTTERANCES", 48)
+def training_of(train: Sequence[Example]) -> RecogniserTraining:
+    alphabet = Alphabet(small.SYMBOLS)
+    return RecogniserTraining(list_alignable(train, alphabet), alphabet, small.MELS, CPU)
 
 
 def test_labels_are_letters_and_single_spaces() -> None:
@@ -88,33 +97,41 @@ def test_padding_stays_empty_and_the_rest_is_masked_at_random() -> None:
 
 
 @pytest.mark.slow
-def test_it_learns_to_read_sounds_it_was_not_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recogniser_training, "UTTERANCES", 640)
-    monkeypatch.setattr(recogniser_training, "BATCH", 8)
+def test_it_learns_to_read_sounds_it_was_not_trained_on(tmp_path: Path) -> None:
     train, others = small.examples(tmp_path, 60), small.examples(tmp_path, 20, seed=1)
-    training = RecogniserTraining(train, Alphabet(small.SYMBOLS), small.MELS, CPU)
-    recogniser = training.run(MINUTES * 60, nothing)
+    recogniser = training_of(train).run(80, nothing)
     assert recogniser.error_rate([np.load(one.mel) for one in others], [one.tokens for one in others]) < 0.3
 
 
 def test_the_weights_with_the_fewest_errors_are_kept() -> None:
     network = CtcRecogniser(8, 5)
     best = Best(network)
-    for number, error in enumerate((0.9, 0.4, 0.6), start=1):
+    for error in (0.9, 0.4, 0.6):
         torch.nn.init.constant_(network.output.bias, error)
-        best.look(number, error)
+        best.look(error)
     assert (best.looks, best.found_at) == (3, 2)
     assert best.state["output.bias"].tolist() == pytest.approx([0.4] * 5)
 
 
-@pytest.mark.slow
-def test_a_training_that_gains_nothing_ends_in_its_second_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recogniser_training, "UTTERANCES", 400)
-    monkeypatch.setattr(Recogniser, "hear", lambda *_: [[]])
-    looked: list[int] = []
-    training = RecogniserTraining(small.examples(tmp_path, 9), Alphabet(small.SYMBOLS), small.MELS, CPU)
-    training.run(MINUTES * 60, lambda done, _: looked.append(done))
-    assert looked[0] < 400 / 2 < looked[-2] < 400 * 0.75
+@pytest.mark.parametrize(
+    ("errors", "steps"),
+    [
+        ([0.9, *[0.9] * 20], 7),  # no gain in six looks
+        ([0.9, 0.8, 0.8, 0.8, 0.7, *[0.9] * 20], 11),
+        ([0.9, 0.5, 0.03], 3),  # good enough
+        ([0.9 - 0.01 * look for look in range(30)], 20),  # the bound
+    ],
+)
+def test_steps_and_the_error_held_out_end_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: list[float], steps: int
+) -> None:
+    taken, looked, left, real = list[int](), list[int](), iter(errors), recogniser_training.ctc_loss
+    monkeypatch.setattr(recogniser_training, "LOOK_STEPS", 1)
+    monkeypatch.setattr(recogniser_training, "ctc_loss", lambda *given: taken.append(1) or real(*given))
+    monkeypatch.setattr(RecogniserTraining, "_held_out_error", lambda *_: next(left))
+    training_of(small.examples(tmp_path, 9)).run(20, lambda done, _: looked.append(done))
+    assert len(taken) == steps
+    assert looked == [*range(1, steps + 1), 20]
 
 
 def test_a_mel_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
@@ -122,7 +139,7 @@ def test_a_mel_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
     for example in train:
         write_mel(example.mel, np.full((small.MELS, example.frames), np.nan, np.float32))
     with pytest.raises(DataError, match="not finite at its step 1"):
-        RecogniserTraining(train, Alphabet(small.SYMBOLS), small.MELS, CPU).run(MINUTES * 60, nothing)
+        training_of(train).run(STEPS, nothing)
 
 
 def test_an_utterance_without_frames_says_nothing(tmp_path: Path) -> None:
@@ -133,12 +150,11 @@ def test_an_utterance_without_frames_says_nothing(tmp_path: Path) -> None:
     assert recogniser.transcribe([]) == []
 
 
-@pytest.mark.usefixtures("brief")
 def test_it_is_trained_once_for_a_corpus(tmp_path: Path) -> None:
     examples = corpus(tmp_path)
     reports: list[tuple[int, int]] = []
     file = prepare_recogniser(examples, wanted(), tmp_path / "kept", lambda *counts: reports.append(counts))
-    assert reports[-1] == (48, 48)
+    assert reports[-1] == (STEPS, STEPS)
     written = file.stat().st_mtime_ns
     assert prepare_recogniser(examples, wanted(), tmp_path / "kept", nothing) == file
     assert file.stat().st_mtime_ns == written
@@ -159,7 +175,6 @@ def saved(content: object) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.usefixtures("brief")
 def test_a_file_that_is_not_as_it_was_written_is_trained_again(tmp_path: Path) -> None:
     examples = corpus(tmp_path)
     file = prepare_recogniser(examples, wanted(), tmp_path / "kept", nothing)
@@ -172,7 +187,6 @@ def test_a_file_that_is_not_as_it_was_written_is_trained_again(tmp_path: Path) -
         assert Recogniser.load(file).cer_recorded > 0, damage
 
 
-@pytest.mark.usefixtures("brief")
 def test_it_is_kept_with_its_error_on_the_validation_recordings(tmp_path: Path) -> None:
     examples = corpus(tmp_path)
     recogniser = Recogniser.load(prepare_recogniser(examples, wanted(), tmp_path / "kept", nothing))
@@ -181,8 +195,6 @@ def test_it_is_kept_with_its_error_on_the_validation_recordings(tmp_path: Path) 
     assert recogniser.cer_recorded == error > 0
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("brief")
 def test_the_same_corpus_gives_the_same_recogniser_and_leaves_the_random_state(tmp_path: Path) -> None:
     torch.manual_seed(5)
     files = [prepare_recogniser(corpus(tmp_path), wanted(), tmp_path / name, nothing) for name in ("one", "other")]
@@ -193,14 +205,40 @@ def test_the_same_corpus_gives_the_same_recogniser_and_leaves_the_random_state(t
     assert torch.equal(after, torch.rand(1))
 
 
-@pytest.mark.slow
-def test_the_clock_ends_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps, real = list[int](), recogniser_training.ctc_loss
-    monkeypatch.setattr(recogniser_training, "time", SimpleNamespace(monotonic=lambda: float(len(steps))))
-    monkeypatch.setattr(recogniser_training, "ctc_loss", lambda *given: steps.append(1) or real(*given))
-    training = RecogniserTraining(small.examples(tmp_path, 9), Alphabet(small.SYMBOLS), small.MELS, CPU)
-    training.run(20.0, nothing)
-    assert 10 < len(steps) <= 20 < training.steps
+def test_a_slow_machine_gets_the_same_recogniser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = training_of(small.examples(tmp_path, 9)).run(STEPS, nothing)
+    clock = count(0.0, 1e6)
+    for name in ("time", "monotonic", "perf_counter"):
+        monkeypatch.setattr(time, name, lambda: next(clock))
+    slow = training_of(small.examples(tmp_path, 9)).run(STEPS, nothing)
+    one, other = fast.network.state_dict(), slow.network.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+FEW = {
+    "punctuation alone": lambda one: dataclasses.replace(one, tokens=np.array([0, 1, 2])),
+    "faster than any speech": lambda one: dataclasses.replace(one, tokens=np.full(one.frames, 3, np.int64)),
+    "nothing": lambda one: dataclasses.replace(one, tokens=np.zeros(0, np.int64)),
+}
+
+
+@pytest.mark.parametrize("spoil", FEW)
+def test_a_corpus_with_nothing_to_train_on_has_no_judge_and_says_why(tmp_path: Path, spoil: str) -> None:
+    whole = corpus(tmp_path)
+    spoilt = dataclasses.replace(whole, train=[whole.train[0], *map(FEW[spoil], whole.train[1:])])
+    recogniser = Recogniser.load(prepare_recogniser(spoilt, wanted(), tmp_path / "kept", nothing))
+    assert "1 of 14 are such" in recogniser.no_judge
+    assert math.isnan(recogniser.cer_recorded)
+
+
+@pytest.mark.parametrize(
+    ("cer", "expected"),
+    [(0.3, ""), (0.31, "is 31%, more than 30%"), (1.5, "is 150%, more than 30%"), (math.nan, "no letters")],
+)
+def test_who_reads_recordings_badly_is_no_judge(cer: float, expected: str) -> None:
+    recogniser = Recogniser(CtcRecogniser(small.MELS, 11), Alphabet(small.SYMBOLS), cer)
+    assert expected in recogniser.no_judge
+    assert bool(expected) == bool(recogniser.no_judge)
 
 
 def test_another_corpus_table_or_audio_setting_has_its_own_file(tmp_path: Path) -> None:
@@ -210,16 +248,15 @@ def test_another_corpus_table_or_audio_setting_has_its_own_file(tmp_path: Path) 
     files = [other(), other("e"), other(symbols=(*small.SYMBOLS, "j")), other(hop_length=200), other(trim_db=30.0)]
     assert len(set(files)) == 5
     assert other(validation_share=0.1) == other()
+    assert recogniser_file(tmp_path, "d", wanted(STEPS + 1), small.SYMBOLS) not in files
 
 
 def test_utterances_that_ctc_cannot_align_are_left_out(tmp_path: Path) -> None:
     train = small.examples(tmp_path, 6)
     tokens = np.full(train[0].frames, 3, dtype=np.int64)
     spoilt = [dataclasses.replace(train[0], tokens=tokens), dataclasses.replace(train[1], tokens=np.array([0, 1]))]
-    training = RecogniserTraining([*spoilt, *train[2:]], Alphabet(small.SYMBOLS), small.MELS, CPU)
+    training = training_of([*spoilt, *train[2:]])
     assert len(training.train) + len(training.held_out) == 4
-    with pytest.raises(CorpusError, match="0 of 2 are such"):
-        RecogniserTraining(spoilt, Alphabet(small.SYMBOLS), small.MELS, CPU)
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:

@@ -83,11 +83,20 @@ def test_a_text_begun_late_or_ended_early_is_skipped() -> None:
     assert found([peak for peak in healthy() if peak <= TOKENS - 6]) == {"skipped"}
 
 
-def test_a_short_text_that_is_over_at_once_is_skipped() -> None:
+@pytest.mark.parametrize("r", [1, 3, 5, 10])
+@pytest.mark.parametrize("tokens", [1, 2, 3, 4, 7])  # one or two symbols, punctuation and a letter, with the end
+def test_a_text_that_is_over_at_the_first_step_is_too_short(tokens: int, r: int) -> None:
+    for peak in (0, tokens - 1):
+        assert "too_short" in faults(reads(peak, tokens=tokens), True, r * 256 / 22050)
+    assert "too_short" not in faults(reads(0, tokens=tokens), False, r * 256 / 22050)
+
+
+def test_a_short_text_is_too_short_in_less_time_than_a_vowel_takes() -> None:
     letters, end = [0, 1, 2], 3
-    assert faults(reads(end, tokens=4), True, STEP) == ("skipped",)
+    assert faults(reads(end, tokens=4), True, STEP) == ("skipped", "too_short")
     assert faults(reads(*letters, end, tokens=4), True, STEP) == ()
-    assert faults(reads(0, tokens=2), True, STEP) == ()  # a single letter may be so short
+    assert faults(reads(0, 1, tokens=2), True, STEP) == ("too_short",)
+    assert faults(reads(0, 0, 1, tokens=2), True, STEP) == ()  # a tenth of a second will do for a letter
     assert faults(reads(end, tokens=4), False, STEP) == ("never_stopped",)
 
 

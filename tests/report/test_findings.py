@@ -128,7 +128,7 @@ def test_reproduction_tells_what_is_known() -> None:
     tags = {"version.torch": "2.13.0", "version.python": "3.11.7", "device": "cpu", "precision": "float32"}
     clean, dirty = ({"mlflow.source.git.commit": commit} for commit in ("abc", "abc+"))
     first, second = (
-        run(baseline(1), tags=tags | clean),
+        run(baseline(1), tags=tags | clean | {"recogniser.no_judge": "its error is 62%"}),
         run(result(1, 2), tags=tags | dirty | {"version.torch": "2.14"}),
     )
     evidence = study(
@@ -150,6 +150,7 @@ def test_reproduction_tells_what_is_known() -> None:
         "Git commit": "abc, abc with files changed",
         "Device": "cpu",
         "Precision": "float32",
+        "Recogniser is no judge": "its error is 62%",
         "Began": "2026-11-22 23:59 +0000",
     }
 

@@ -198,6 +198,8 @@ def test_a_condition_on_a_category_it_has_not_is_refused(tmp_path: Path) -> None
         ("objective: validation.loss", "objective must hold name: value pairs; received 'validation.loss'"),
         ("objective: {metric: loss, direction: minimize}", "the objective must be a metric that every validation logs"),
         ("objective: {metric: training.loss, direction: minimize}", "received 'training.loss'"),
+        ("objective: {metric: validation.freerun.cer, direction: minimize}", "received 'validation.freerun.cer'"),
+        ('constraints: {validation.freerun.cer: "<= 0.5"}', "received 'validation.freerun.cer'"),
         ("objective: {metric: [], direction: minimize}", "received []"),
         (
             "objective: {metric: duration, direction: min}",

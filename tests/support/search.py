@@ -29,7 +29,7 @@ def sick_when_guided() -> Settings:
     health = Health(training_window=1, guide_deadline=1, guide_fall=1.0, missing_score=1.0, formed_score=1.0)
     settings = small.beep_settings(use_guided_attn=False, learning_rate=1e-4, validation_freq=6, seed=5)
     return dataclasses.replace(
-        settings, health=health, tracking=Tracking(checkpoint_seconds=0.0, plots=1, recogniser_minutes=0)
+        settings, health=health, tracking=Tracking(checkpoint_seconds=0.0, plots=1, recogniser_steps=0)
     )
 
 

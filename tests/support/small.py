@@ -57,7 +57,7 @@ def settings(**hparams: Any) -> Settings:
         hparams=Hparams(**{**small, **hparams}),
         model=Architecture(**WIDTHS),
         speech=Speech(n_mel_channels=MELS),
-        tracking=Tracking(checkpoint_seconds=1e9, recogniser_minutes=0, freerun_sentences=1),
+        tracking=Tracking(checkpoint_seconds=1e9, recogniser_steps=0, freerun_sentences=1),
     )
 
 
@@ -169,5 +169,5 @@ def beep_settings(**hparams: Any) -> Settings:
     return dataclasses.replace(
         settings(reduction_factor=3, **hparams),
         speech=Speech(n_mel_channels=16, validation_share=0.2, **audio),  # type: ignore[arg-type]
-        tracking=Tracking(checkpoint_seconds=0.0, recogniser_minutes=0, freerun_sentences=1),
+        tracking=Tracking(checkpoint_seconds=0.0, recogniser_steps=0, freerun_sentences=1),
     )
