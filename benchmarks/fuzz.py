@@ -70,20 +70,86 @@ VALUES = (
     *("", "~", "true", "no", "0", "-1", "1", "2", "3.5", "1e-320", "1e400", "-0.0", ".nan", ".inf", "-.inf", "9" * 400),
     *("12:30:45", "2026-02-30", "0x1F", "0o17", "1_000", "1e6", "10000000", "4294967296", "'5'", '"', "'", "[]", "{}"),
     *("[1, 2, 3]", "{a: 1}", "[[1], {b: [2]}]", "!!set {a, b}", "!!binary aGk=", "!!float x", "!!str 5", "!!int [1]"),
-    *("&a [*a]", "*none", "<<: 5", "? [1, 2]", "- 1", "| ", "%YAML 9.9", "---", "...", "[" * 50, "[" * 3000, "{a: " * 999),
-    *("é", "e\u0301", "\u200b", "\ufeff", "\u2028", "\x00", "\x85", "\x1b[2J", "\U0001f600", "\u202eabc", "\ud7ff", "ﬁ"),
+    *(
+        "&a [*a]",
+        "*none",
+        "<<: 5",
+        "? [1, 2]",
+        "- 1",
+        "| ",
+        "%YAML 9.9",
+        "---",
+        "...",
+        "[" * 50,
+        "[" * 3000,
+        "{a: " * 999,
+    ),
+    *(
+        "é",
+        "e\u0301",
+        "\u200b",
+        "\ufeff",
+        "\u2028",
+        "\x00",
+        "\x85",
+        "\x1b[2J",
+        "\U0001f600",
+        "\u202eabc",
+        "\ud7ff",
+        "ﬁ",
+    ),
     *("1/2", "x" * 5000, "../..", "/", "nan", "None", "5it", "0it", "1e9ep", "-3utt", "99999999999999999999m", "-"),
 )
 FIELDS = (
     *("", " ", "|", "||", '"', '""', "'", "\t", "\r", "\x00", "\ufeff", "\u200b", "\u2028", "\u0301" * 30, "\x85"),
     *("../corpus/wavs/clip-001", "/", ".", "..", "~", "clip-001.wav", "wavs/clip-001", "c" * 300, "x/" * 3000, "*"),
-    *("9" * 30, "9" * 400, "1,000,000.5", "1e999", "-0", "$1.234.567", "12:61:99", "31.02.2026", "5²", "½", "№ 5", "IV"),
+    *(
+        "9" * 30,
+        "9" * 400,
+        "1,000,000.5",
+        "1e999",
+        "-0",
+        "$1.234.567",
+        "12:61:99",
+        "31.02.2026",
+        "5²",
+        "½",
+        "№ 5",
+        "IV",
+    ),
     *("word " * 3000, "w" * 20000, "12 " * 1000, "...", "?!" * 500, "{HH AH0}", "{", "}}", "a+b", "+", "e\u0301", "ﬁ"),
-    *("\U0001f600", "\U00010348", "日本語", "العربية", "кошка", "к+ошка", "\u202eabc", "http://a.b/?c=d|e", "Dr. St. No."),
+    *(
+        "\U0001f600",
+        "\U00010348",
+        "日本語",
+        "العربية",
+        "кошка",
+        "к+ошка",
+        "\u202eabc",
+        "http://a.b/?c=d|e",
+        "Dr. St. No.",
+    ),
 )
 NUMBERS = (0, 1, 2, 7, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 44100, 48000, 2**24)
 NUMBER = rb"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.])"
-OBJECTS = (None, True, 0, -1, 5, 2**40, math.nan, math.inf, "", "text", [], [1], {}, {"a": 1}, torch.zeros(0), torch.ones(3))
+OBJECTS = (
+    None,
+    True,
+    0,
+    -1,
+    5,
+    2**40,
+    math.nan,
+    math.inf,
+    "",
+    "text",
+    [],
+    [1],
+    {},
+    {"a": 1},
+    torch.zeros(0),
+    torch.ones(3),
+)
 
 
 @dataclass(frozen=True)
@@ -349,13 +415,13 @@ def _be_the_program(words: Sequence[str], output: Path, before: Callable[[], Non
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(file, 1)
         os.dup2(file, 2)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
         sys.argv = ["smart_tuner_main.py", *words]
         before()
         smart_tuner_main.app(args=list(words), prog_name="smart_tuner_main.py")
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - as Python ends a program
         traceback.print_exc()
     finally:
         for thread in threading.enumerate():
@@ -439,16 +505,18 @@ def run_case(folder: Path, case: Case) -> Outcome:
 # judging
 
 
-def find_faults(
-    words: Sequence[str], code: int, seconds: float, output: str, before: dict[Path, int]
-) -> list[str]:
+def find_faults(words: Sequence[str], code: int, seconds: float, output: str, before: dict[Path, int]) -> list[str]:
     """What is not as it should be."""
     if seconds > SECONDS:
         return ["too long"]
     faults = [] if code in (0, 1, 2) else [f"exit code {code}"]
     if "Traceback" in output:
         return [*faults, f"traceback, {output.strip().splitlines()[-1][:100]}"]
-    faults += ["a library's warning"] if re.search(r"Warning: |^\[W|^\d{4}[-/]\d\d.* (WARNING|ERROR)", output, re.M) else []
+    faults += (
+        ["a library's warning"]
+        if re.search(r"\.py:\d+: \w*Warning: |^\d{4}[-/]\d\d.* (WARNING|ERROR)", output, re.M)
+        else []
+    )
     errors = re.findall(r"^Error: .{10,}", output, re.M)
     told = len(errors) == 1 or (code == 1 and re.search(r"^(Verdict|Repair) ", output, re.M))
     if code and not told:
@@ -460,7 +528,12 @@ def find_faults(
     for path in new:
         if path.suffix == ".part" or path.name.startswith(".half"):
             faults.append(f"half-written {path}")
-        elif writes_nothing and path.is_file() and "mels" not in path.parts and path.name not in (".lock", ".stores.lock"):
+        elif (
+            writes_nothing
+            and path.is_file()
+            and "mels" not in path.parts
+            and path.name not in (".lock", ".stores.lock")
+        ):
             faults.append(f"left behind {path}")
     return faults + find_damage(before)
 

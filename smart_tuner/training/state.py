@@ -1,7 +1,9 @@
 """Where a training is, as its checkpoint keeps it, and the decisions that follow from its numbers alone."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from smart_tuner.errors import TrialStopped, UtteranceTooLargeError, Verdict
 
@@ -47,6 +49,20 @@ class TrainState:
     """Free-running evaluations."""
     freerun_next: float = 0.0
     """Share of the budget from which the next one is due."""
+
+    @classmethod
+    def from_kept(cls, kept: Mapping[str, Any]) -> "TrainState":
+        """What a checkpoint keeps of it. Raises TypeError or ValueError for what no training was ever at."""
+        state = cls(**kept)
+        for spec in fields(cls):
+            value, usual = getattr(state, spec.name), getattr(cls(), spec.name)
+            if type(value) is not type(usual):
+                raise TypeError(f"train_state.{spec.name} is {value!r}, not {type(usual).__name__}")
+            if any(type(number) is not int for number in value) if isinstance(value, list) else value != value:
+                raise ValueError(f"train_state.{spec.name} is {value!r}")
+            if isinstance(value, int) and not 0 <= value < 2**62:
+                raise ValueError(f"train_state.{spec.name} is {value}")
+        return state
 
     def add_validation(self, loss: float, *, formed: bool) -> None:
         """What a regular validation changes; those at marks change nothing, for marks are the study's affair."""
