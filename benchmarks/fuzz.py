@@ -29,6 +29,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,16 @@ def mutate_text(source: random.Random, content: bytes, tokens: str, values: Sequ
     return mutate_lines(source, content) if act < 0.85 else mutate_bytes(source, content)
 
 
+def mutate_yaml(source: random.Random, content: bytes) -> bytes:
+    """Keys, values, marks and indentation."""
+    return mutate_text(source, content, r"[^\s:,\[\]{}#]+|[:,\[\]{}#]| +", VALUES)
+
+
+def mutate_rows(source: random.Random, content: bytes) -> bytes:
+    """Ids, texts, words and bars."""
+    return mutate_text(source, content, r"[^|\n]+|[|\n]|\w+", FIELDS)
+
+
 def mutate_object(source: random.Random, value: Any) -> Any:
     """Nested dictionaries and lists with one place lost, or something else in it."""
     if isinstance(value, dict) and value and source.random() < 0.9:
@@ -331,29 +342,25 @@ def damage(case: Case) -> tuple[str, ...]:
 
 Change = Callable[[random.Random, bytes], bytes]
 Planned = tuple[Path, Change, tuple[str, ...]]
-YAML_TOKENS = r"[^\s:,\[\]{}#]+|[:,\[\]{}#]| +"
 
 
 def plan_settings(source: random.Random, even: bool) -> Planned:
     words = ("--mode", "train", "--dry-run") if even else ("--mode", "check")
-    change: Change = lambda source, content: mutate_text(source, content, YAML_TOKENS, VALUES)  # noqa: E731
-    return Path("small.yaml"), change, (*words, "--data", "corpus", *SETTINGS)
+    return Path("small.yaml"), mutate_yaml, (*words, "--data", "corpus", *SETTINGS)
 
 
 def plan_space(source: random.Random, even: bool) -> Planned:
     words = ("--mode", "tune", "--dry-run", "--trials", "4") if even else ("--mode", "check")
-    change: Change = lambda source, content: mutate_text(source, content, YAML_TOKENS, VALUES)  # noqa: E731
-    return Path("space.yaml"), change, (*words, "--space", "space.yaml", "--data", "corpus", *SETTINGS)
+    return Path("space.yaml"), mutate_yaml, (*words, "--space", "space.yaml", "--data", "corpus", *SETTINGS)
 
 
 def plan_metadata(source: random.Random, even: bool) -> Planned:
-    change: Change = lambda source, content: mutate_text(source, content, r"[^|\n]+|[|\n]|\w+", FIELDS)  # noqa: E731
     data = "corpus" if even else "corpus/metadata.csv"
-    return Path("corpus/metadata.csv"), change, ("--mode", "check", "--data", data, *SETTINGS)
+    return Path("corpus/metadata.csv"), mutate_rows, ("--mode", "check", "--data", data, *SETTINGS)
 
 
 def plan_audio(source: random.Random, even: bool) -> Planned:
-    change: Change = lambda source, content: mutate_bytes(source, content, 64 if even else 300)  # noqa: E731
+    change = partial(mutate_bytes, within=64 if even else 300)
     return source.choice(sorted(Path("sounds").iterdir())), change, ("--mode", "check", "--data", "list.txt", *SETTINGS)
 
 

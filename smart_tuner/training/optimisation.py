@@ -201,5 +201,5 @@ def set_random_state(state: dict[str, Any], device: torch.device) -> None:
 
 
 def is_out_of_memory(problem: RuntimeError) -> bool:
-    """Whether a GPU is full, which has many names: torch's own, CUDA's, those of its libraries."""
-    return any(name in str(problem) for name in ("out of memory", "ALLOC_FAILED"))
+    """Whether a device is full, which has many names: torch's own for a GPU and for a CPU, CUDA's, its libraries'."""
+    return any(name in str(problem) for name in ("out of memory", "ALLOC_FAILED", "can't allocate memory"))

@@ -352,5 +352,6 @@ def out_of_memory_is_a_fault(hparams: Hparams) -> Iterator[None]:
         if not optimisation.is_out_of_memory(problem):
             raise
         raise OutOfMemoryError(
-            f"The GPU has no memory left at hparams.batch_size {hparams.batch_size}; try half of it. ({problem})"
+            f"The device has no memory left at hparams.batch_size {hparams.batch_size}; try half of it, or a smaller "
+            f"network. ({problem})"
         ) from problem
