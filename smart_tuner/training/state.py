@@ -92,7 +92,7 @@ class TrainState:
         """Twice as many parts, after the GPU was full. Raises UtteranceTooLargeError for single utterances."""
         if self.parts >= batch_size:
             raise UtteranceTooLargeError(
-                f"The device has no memory left for one utterance (hparams.batch_size {batch_size} in as many parts);"
+                f"The device has no memory for a single utterance (hparams.batch_size {batch_size} in as many parts);"
                 f" leave the longest out, or make the network smaller. ({problem})"
             ) from problem
         self.parts = min(2 * self.parts, batch_size)
