@@ -92,6 +92,8 @@ class Tacotron2(nn.Module):
 
     @reduction_factor.setter
     def reduction_factor(self, frames: int) -> None:
+        if not 1 <= frames <= self.sizes.reduction_factor:
+            raise ValueError(f"the decoder was made for 1 to {self.sizes.reduction_factor} frames a step, not {frames}")
         self.decoder.reduction_factor = frames
 
     def set_mean_mel(self, mean_M: Tensor) -> None:

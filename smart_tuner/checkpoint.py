@@ -28,6 +28,21 @@ from smart_tuner.errors import CheckpointError
 from smart_tuner.sealed import DamagedError
 
 FORMAT = 3
+PARTS: dict[str, tuple[type, type]] = {
+    "state_dict": (dict, Tensor),
+    "ema": (dict, Tensor),
+    "optimizer": (dict, object),
+    "scaler": (dict, object),
+    "train_state": (dict, object),
+    "rng": (dict, object),
+    "symbols": (list, str),
+    "longest_text": (int, object),
+    "settings": (dict, dict),
+    "front_end": (dict, str),
+    "corpus": (str, object),
+    "reduction_factor": (int, object),
+}
+"""What each part of a checkpoint is, and what it holds."""
 
 Snapshot = dict[str, Any]
 
@@ -129,4 +144,14 @@ def read_checkpoint(path: Path) -> Snapshot:
 
 def is_ours(snapshot: Any) -> bool:
     """Whether a file's content is a checkpoint of this format."""
-    return isinstance(snapshot, dict) and snapshot.get("format") == FORMAT
+    return isinstance(snapshot, dict) and isinstance(snapshot.get("format"), int) and snapshot["format"] == FORMAT
+
+
+def require_form(snapshot: Snapshot) -> None:
+    """Raise ValueError for a part that is there and is not what it should be; what is missing, its reader notices."""
+    for name, (kind, entries) in PARTS.items():
+        part = snapshot.get(name, kind())
+        held = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        if not isinstance(part, kind) or not all(isinstance(entry, entries) for entry in held):
+            of = f" of {entries.__name__}" if entries is not object else ""
+            raise ValueError(f"its {name} is no {kind.__name__}{of}")

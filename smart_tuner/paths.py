@@ -1,9 +1,15 @@
 """Every file and folder of the project by name."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_OUTPUT = Path("smart_tuner_files")
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there. A name that none can have, because it is too long, is that of no file."""
+    return os.path.isfile(path)  # Path.is_file raises for it
 
 
 def trial_name(number: int) -> str:

@@ -150,3 +150,10 @@ def test_a_snapshot_does_not_change_with_what_it_was_taken_of() -> None:
     assert torch.equal(snapshot["moments"][0], torch.zeros(2))
     assert not snapshot["weights"]["w"].requires_grad
     assert (list(snapshot["betas"]), snapshot["step"]) == ([0.9, 0.999], 5)
+
+
+@pytest.mark.parametrize("format", [torch.ones(3), "3", [3], None])
+def test_a_format_that_is_no_number_is_none_of_ours(tmp_path: Path, format: object) -> None:
+    torch.save({"format": format}, tmp_path / "odd.pt")
+    with pytest.raises(CheckpointError, match="is no checkpoint of format"):
+        checkpoint.read_checkpoint(tmp_path / "odd.pt")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smart_tuner.paths import DEFAULT_OUTPUT, OutputFolder, StudyFolder, TrialFolder, find_moved, trial_name
+from smart_tuner.paths import DEFAULT_OUTPUT, OutputFolder, StudyFolder, TrialFolder, find_moved, is_file, trial_name
 
 
 def test_a_trial_is_named_by_four_digits_or_more() -> None:
@@ -96,3 +96,9 @@ def test_a_folder_of_the_last_name_alone_is_another(tmp_path: Path) -> None:
     (tmp_path / "night").mkdir()
     assert find_moved(KEPT, tmp_path) == KEPT
     assert find_moved(Path(), tmp_path) == Path()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000, "x" * 300 + "/a"])
+def test_a_name_that_is_too_long_is_that_of_no_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "x").write_text("")
+    assert [is_file(tmp_path / one) for one in ("x", name)] == [True, False]

@@ -18,6 +18,8 @@ PLAIN_SECONDS = 15.0
 """Where there is no terminal: least time between two lines about iterations."""
 GAP, LEAST_WIDTH = 2, 12
 """Blanks between the columns of a table; characters that a column which is cut keeps."""
+LONGEST_SENTENCE = 1200
+"""Characters of an error; of a longer one, which repeats a value that is no value, the middle is left out."""
 LOSSES = {"loss": "loss", "taco_loss": "mel", "gate_loss": "gate", "guide_loss": "guide", "atten_loss": "atten"}
 
 
@@ -37,6 +39,8 @@ class Console:
 
     def error(self, sentence: str) -> None:
         """The one sentence of a failure."""
+        if len(sentence) > LONGEST_SENTENCE:
+            sentence = f"{sentence[: LONGEST_SENTENCE // 2]} … {sentence[-LONGEST_SENTENCE // 2 :]}"
         self.err.print(Text.assemble(("Error", "bold red"), ": ", sentence))
 
     def facts(self, lines: Sequence[tuple[str, str]]) -> None:

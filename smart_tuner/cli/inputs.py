@@ -10,6 +10,7 @@ from pathlib import Path
 
 from smart_tuner.cli.options import MLFLOW_DEFAULT, STUDIES_DEFAULT, Options, require_writable
 from smart_tuner.errors import SettingsError, StorageError
+from smart_tuner.paths import is_file
 from smart_tuner.settings.settings import Settings
 from smart_tuner.space.file import load_space
 from smart_tuner.space.shipped import locate_space, shipped_spaces
@@ -83,7 +84,7 @@ def _refuse_synth(options: Options) -> None:
     read_texts(options)
     read_style(options.style)
     for option, file in {"--vocoder": options.vocoder, "--reference": options.reference}.items():
-        if file is not None and not file.is_file():
+        if file is not None and not is_file(file):
             raise SettingsError(f"{option}: there is no file {file}.")
     find_checkpoint(options)
     require_writable(options.output)
@@ -172,6 +173,6 @@ def find_checkpoint(options: Options) -> Path:
             f"Study {options.study!r} has no trial that ended healthy yet; --checkpoint takes the best.pt of any trial."
         )
     file = options.find_study(facts.folder).trial(number).best
-    if not file.is_file():
+    if not is_file(file):
         raise StorageError(f"The voice of study {options.study!r}, {file}, is not there (any more).")
     return file

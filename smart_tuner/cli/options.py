@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from smart_tuner.errors import SettingsError, StorageError
-from smart_tuner.paths import DEFAULT_OUTPUT, OutputFolder, StudyFolder, find_moved
+from smart_tuner.paths import DEFAULT_OUTPUT, OutputFolder, StudyFolder, find_moved, is_file
 from smart_tuner.report.commands import reword
 from smart_tuner.settings.budget import Budget
 from smart_tuner.settings.settings import Settings, load_settings
@@ -68,7 +68,7 @@ class Options:
     def __post_init__(self) -> None:
         if self.mode in (*ON_A_CORPUS, "synth") and not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise SettingsError(f"--device is auto, cpu, cuda or cuda:N; received {self.device!r}.")
-        if self.checkpoint is not None and not self.checkpoint.is_file():
+        if self.checkpoint is not None and not is_file(self.checkpoint):
             raise SettingsError(f"--checkpoint: there is no file {self.checkpoint}.")
         if self.mode not in ON_A_CORPUS:
             return

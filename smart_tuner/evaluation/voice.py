@@ -16,6 +16,7 @@ from smart_tuner import checkpoint
 from smart_tuner.errors import CheckpointError, SettingsError
 from smart_tuner.evaluation.frozen import frozen
 from smart_tuner.evaluation.recogniser import may_rest
+from smart_tuner.paths import is_file
 from smart_tuner.settings.settings import Settings, from_dict
 from smart_tuner.speech import audio
 from smart_tuner.speech.containers import AudioFileError
@@ -55,6 +56,7 @@ class Voice:
 
     def __init__(self, snapshot: checkpoint.Snapshot, device: torch.device) -> None:
         """Raises KeyError, TypeError, ValueError, RuntimeError or SettingsError for a snapshot of another program."""
+        checkpoint.require_form(snapshot)
         self.settings: Settings = from_dict(snapshot["settings"])
         self.symbols = SymbolTable(tuple(snapshot["symbols"]))
         self.front_end = FrontEnd.from_described(snapshot["front_end"])
@@ -74,7 +76,7 @@ class Voice:
     @classmethod
     def load(cls, path: Path, device: torch.device) -> "Voice":
         """A checkpoint's voice. Raises SettingsError for a file that is none."""
-        if not path.is_file():
+        if not is_file(path):
             raise SettingsError(f"There is no checkpoint {path}.")
         try:
             content = checkpoint.read_tensors(path)
@@ -126,7 +128,7 @@ class Voice:
     def style_of_recording(self, path: Path) -> Tensor:
         """The style (1, S) of an audio file. Raises SettingsError for a file that is none, or without style tokens."""
         self._require_style_tokens("--reference")
-        if not path.is_file():
+        if not is_file(path):
             raise SettingsError(f"--reference: there is no file {path}.")
         try:
             mel_MF, _ = audio.analyse(path, self.settings.speech)

@@ -18,7 +18,7 @@ class Speech:
     """Russian stress marks: those written in the texts, or silero-stress's on every word without one (extra ru)."""
     sampling_rate: int = ranged(22050, low=8000, high=96000)
     """Hz; audio at another rate is resampled when read."""
-    filter_length: int = ranged(1024, low=64)
+    filter_length: int = ranged(1024, low=64, high=65536)
     """Samples in a Fourier transform."""
     hop_length: int = ranged(256, low=16)
     """Samples from one mel frame to the next."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from smart_tuner.errors import SettingsError
+from smart_tuner.paths import is_file
 
 SHIPPED = Path(__file__).parents[2] / "search_spaces"  # beside smart_tuner/ in a clone and where packages are installed
 
@@ -15,7 +16,7 @@ def shipped_spaces() -> list[str]:
 def locate_space(given: str) -> Path:
     """The file of a search space, given by its path or as a shipped one's name. Raises SettingsError for neither."""
     file = Path(given)
-    if file.is_file():
+    if is_file(file):
         return file
     names = shipped_spaces()
     name = file.stem if file.name == given or file.parent == Path(SHIPPED.name) else None

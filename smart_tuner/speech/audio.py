@@ -7,6 +7,7 @@ logarithm with a floor of 1e-5.
 import functools
 import hashlib
 import io
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from smart_tuner.paths import is_file
 from smart_tuner.settings.speech import Speech
 from smart_tuner.speech.containers import AudioFileError, complete
 from smart_tuner.speech.silence import find_speech
@@ -133,13 +135,15 @@ def analyse(path: Path, speech: Speech) -> tuple[NDArray[np.float32], AudioFacts
 @functools.cache
 def mel_filters(speech: Speech) -> NDArray[np.float32]:
     """Slaney mel filter bank (M, filter_length / 2 + 1)."""
-    filters: NDArray[np.float32] = librosa.filters.mel(
-        sr=speech.sampling_rate,
-        n_fft=speech.filter_length,
-        n_mels=speech.n_mel_channels,
-        fmin=speech.mel_fmin,
-        fmax=speech.mel_fmax,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about empty filters: preconditions.py tells of them
+        filters: NDArray[np.float32] = librosa.filters.mel(
+            sr=speech.sampling_rate,
+            n_fft=speech.filter_length,
+            n_mels=speech.n_mel_channels,
+            fmin=speech.mel_fmin,
+            fmax=speech.mel_fmax,
+        )
     return filters
 
 
@@ -184,7 +188,7 @@ def write_wav(path: Path, samples: NDArray[np.float32] | NDArray[np.int16], rate
 
 def header_seconds(path: Path) -> float:
     """Length by the file's header, or by its sound where that says none. Raises AudioFileError."""
-    if not path.is_file():
+    if not is_file(path):
         raise AudioFileError("missing")
     info = _info(path)
     if info is None or not info.frames or info.format == "MP3":  # perhaps from a pipe

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smart_tuner.errors import CorpusError
+from smart_tuner.paths import is_file
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.audio import WAV_EXTENSIONS, AudioFacts
 from smart_tuner.speech.batches import Example, load_mel
@@ -130,6 +131,8 @@ def _read_source(source: Path) -> tuple[Path, list[Row]]:
     width = next(whole, max(len(left) for _, _, left in filled))
     width = width if width in columns else columns[-1]
     for number, cells, left in filled:
+        if "\0" in "".join(cells):
+            raise CorpusError(f"{file}, line {number}: it holds a zero byte; no text has one, and no file's name.")
         if len(left) != width and not (left != cells and len(left) < width):
             raise CorpusError(
                 f"{file}, line {number}: rows here have {width} columns ({wanted}); this one has {len(cells)}."
@@ -154,9 +157,9 @@ def _lists_ids(file: Path, entries: Sequence[str]) -> bool:
     if not (folder / "wavs").is_dir():
         return False
     for entry in entries:
-        if _clip_of_list(file, entry)[1].is_file():
+        if is_file(_clip_of_list(file, entry)[1]):
             return False
-        if _clip_in_folder(folder, entry)[1].is_file():
+        if is_file(_clip_in_folder(folder, entry)[1]):
             return True
     return file.name == "metadata.csv"
 
@@ -168,12 +171,12 @@ def _clip_in_folder(folder: Path, name: str) -> tuple[str, Path]:
         if stem.suffix.lower() in WAV_EXTENSIONS
         else [Path(f"{stem}{kind}") for lower in WAV_EXTENSIONS for kind in (lower, lower.upper())]
     )
-    return name, next((path for path in candidates if path.is_file()), candidates[0])
+    return name, next((path for path in candidates if is_file(path)), candidates[0])
 
 
 def _clip_of_list(file: Path, entry: str) -> tuple[str, Path]:
     beside = file.parent / entry
-    return entry, beside if beside.is_file() or not Path(entry).is_file() else Path(entry)
+    return entry, beside if is_file(beside) or not is_file(Path(entry)) else Path(entry)
 
 
 def _split(utterances: list[Utterance], settings: Settings) -> tuple[list[Utterance], list[Utterance]]:

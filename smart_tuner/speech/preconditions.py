@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from smart_tuner.settings.reduction import reduction_stages
 from smart_tuner.settings.settings import Settings
+from smart_tuner.speech.audio import mel_filters
 from smart_tuner.speech.notes import CorpusNote, Level
 
 FEW_STEPS = 0.02
@@ -22,8 +23,17 @@ HEALTH_DEADLINES = ("attention_deadline", "guide_deadline", "sharp_warmup", "gat
 
 def judge_settings(settings: Settings, train: Sequence[tuple[int, int]]) -> list[CorpusNote]:
     """What the settings ask for and cannot have, with these (mel frames, symbols) of each training utterance."""
-    notes = [*_about_reduction(settings, train), *_about_budget(settings, len(train))]
+    notes = [*_about_mels(settings), *_about_reduction(settings, train), *_about_budget(settings, len(train))]
     return notes or [CorpusNote("good", "settings", "suit the corpus and the budget")]
+
+
+def _about_mels(settings: Settings) -> Iterator[CorpusNote]:
+    speech = settings.speech
+    deaf = int((mel_filters(speech).max(axis=1) == 0).sum())
+    if deaf:
+        between = f"{deaf} of them lie between two frequencies of speech.filter_length = {speech.filter_length}"
+        what = f"speech.n_mel_channels = {speech.n_mel_channels}: {between} and never hear anything"
+        yield CorpusNote("watch", "settings", f"{what}; fewer channels, or a longer filter, suit")
 
 
 def _about_reduction(settings: Settings, train: Sequence[tuple[int, int]]) -> Iterator[CorpusNote]:

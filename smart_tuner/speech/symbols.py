@@ -19,9 +19,13 @@ SHOWN, LISTED = 3, 5
 
 @dataclass(frozen=True)
 class SymbolTable:
-    """The symbols a model knows, in the order of its embedding's rows; row 0 pads."""
+    """The symbols a model knows, in the order of its embedding's rows; row 0 pads. ValueError for no such table."""
 
     symbols: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.symbols[:2] != (PAD, END) or len(set(self.symbols)) < len(self.symbols):
+            raise ValueError("a symbol table begins with padding and end, and has every symbol once")
 
     @classmethod
     def of(cls, language: str) -> "SymbolTable":

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from smart_tuner.errors import SettingsError
+from smart_tuner.paths import is_file
 from smart_tuner.settings.speech import Speech
 from smart_tuner.speech.audio import FLOOR, Samples, griffin_lim
 
@@ -34,7 +35,7 @@ def load_vocoder(path: Path | None, speech: Speech, device: torch.device) -> Voc
     """
     if path is None:
         return partial(griffin_lim, speech=speech)
-    if not path.is_file():
+    if not is_file(path):
         raise SettingsError(f"--vocoder: there is no file {path}.")
     if path.suffix.lower() not in TORCHSCRIPT + ONNX:
         raise SettingsError(

@@ -4,7 +4,7 @@ Each is a small rule of its own; the loop that puts them in order is in trainer.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from typing import Any
@@ -69,6 +69,29 @@ def make_optimizer(parameters: Iterable[nn.Parameter], hparams: Hparams, device:
     )
 
 
+def restore_optimizer(optimizer: torch.optim.Optimizer, kept: Mapping[str, Any]) -> None:
+    """Go on from an optimizer's state_dict. Raises KeyError, TypeError or ValueError for one that does not fit.
+
+    torch takes over whatever it is given, and fails in the first step.
+    """
+    for group, other in zip(optimizer.param_groups, kept["param_groups"], strict=True):
+        for name, own in group.items():
+            value = other[name]
+            # a checkpoint keeps tuples as lists
+            if name != "params" and not isinstance(value, list if isinstance(own, tuple) else type(own)):
+                raise TypeError(f"the optimizer's {name} is {value!r}")
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    numbers = [number for group in kept["param_groups"] for number in group["params"]]
+    for parameter, number in zip(parameters, numbers, strict=True):
+        moments = kept["state"].get(number, {})
+        for name, value in moments.items():
+            if not isinstance(value, Tensor) or value.shape not in (parameter.shape, torch.Size()):
+                raise ValueError(f"the optimizer's {name} of a weight {tuple(parameter.shape)} has another shape")
+        if moments and moments.keys() != {"step", "exp_avg", "exp_avg_sq"}:
+            raise ValueError(f"the optimizer knows {', '.join(map(str, moments))} of a weight")
+    optimizer.load_state_dict(dict(kept))
+
+
 def choose_precision(device: torch.device, asked: bool, *, overflowed: bool = False) -> torch.dtype:
     """Mixed precision where it was asked for and the device has it: bf16, else fp16 unless that has overflowed."""
     if not asked or device.type != "cuda":
@@ -99,7 +122,10 @@ class WeightAverage:
         self.begin(self._weights)
 
     def begin(self, weights: dict[str, Tensor]) -> None:
-        """Start from a mean, by parameter and statistic."""
+        """Start from a mean, by parameter and statistic. Raises ValueError for one of another network."""
+        other = [name for name, own in self._weights.items() if weights[name].shape != own.shape]
+        if other:
+            raise ValueError(f"the running mean of {other[0]} has another shape")
         self.mean = {name: weights[name].detach().to(own.device, copy=True) for name, own in self._weights.items()}
 
     def start_over(self) -> None:
@@ -175,5 +201,5 @@ def set_random_state(state: dict[str, Any], device: torch.device) -> None:
 
 
 def is_out_of_memory(problem: RuntimeError) -> bool:
-    """Whether a GPU is full, which has many names: torch's own, CUDA's, those of its libraries."""
-    return any(name in str(problem) for name in ("out of memory", "ALLOC_FAILED"))
+    """Whether a device is full, which has many names: torch's own for a GPU and for a CPU, CUDA's, its libraries'."""
+    return any(name in str(problem) for name in ("out of memory", "ALLOC_FAILED", "can't allocate memory"))

@@ -73,9 +73,14 @@ class WeightsFile:
         content = checkpoint.read_tensors(path)
         if checkpoint.is_ours(content):
             try:
+                checkpoint.require_form(content)
                 weights, speech = {**content["state_dict"], **content["ema"]}, content["settings"]["speech"]
                 audio = {name: speech[name] for name in PUBLISHED_AUDIO}
                 return cls(weights=weights, symbols=tuple(content["symbols"]), audio=audio)
+            except ValueError as problem:
+                raise CheckpointError(
+                    f"The checkpoint {path} is not as this version writes it: {problem}."
+                ) from problem
             except (KeyError, TypeError) as problem:
                 raise CheckpointError(f"The checkpoint {path} lacks what this version writes: {problem}.") from problem
         given = content.get("state_dict") if isinstance(content, dict) else None

@@ -1,7 +1,9 @@
 """Where a training is, as its checkpoint keeps it, and the decisions that follow from its numbers alone."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from smart_tuner.errors import TrialStopped, UtteranceTooLargeError, Verdict
 
@@ -48,6 +50,20 @@ class TrainState:
     freerun_next: float = 0.0
     """Share of the budget from which the next one is due."""
 
+    @classmethod
+    def from_kept(cls, kept: Mapping[str, Any]) -> "TrainState":
+        """What a checkpoint keeps of it. Raises TypeError or ValueError for what no training was ever at."""
+        state = cls(**kept)
+        for spec in fields(cls):
+            value, usual = getattr(state, spec.name), getattr(cls(), spec.name)
+            if type(value) is not type(usual):
+                raise TypeError(f"train_state.{spec.name} is {value!r}, not {type(usual).__name__}")
+            if any(type(number) is not int for number in value) if isinstance(value, list) else value != value:
+                raise ValueError(f"train_state.{spec.name} is {value!r}")
+            if isinstance(value, int) and not 0 <= value < 2**62:
+                raise ValueError(f"train_state.{spec.name} is {value}")
+        return state
+
     def add_validation(self, loss: float, *, formed: bool) -> None:
         """What a regular validation changes; those at marks change nothing, for marks are the study's affair."""
         self.formed = self.formed + 1 if formed else 0
@@ -76,7 +92,7 @@ class TrainState:
         """Twice as many parts, after the GPU was full. Raises UtteranceTooLargeError for single utterances."""
         if self.parts >= batch_size:
             raise UtteranceTooLargeError(
-                f"The GPU has no memory left for a single utterance (hparams.batch_size {batch_size} in as many parts);"
+                f"The device has no memory for a single utterance (hparams.batch_size {batch_size} in as many parts);"
                 f" leave the longest out, or make the network smaller. ({problem})"
             ) from problem
         self.parts = min(2 * self.parts, batch_size)

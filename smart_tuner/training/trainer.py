@@ -197,15 +197,16 @@ class Trainer:
             ) from problem
 
     def _take_over(self, snapshot: checkpoint.Snapshot) -> None:
+        checkpoint.require_form(snapshot)
         if tuple(snapshot["symbols"]) != self.data.symbols:
             raise CheckpointError(f"The checkpoint {self.folder.last} was made with another symbol table.")
         self.model.load_state_dict(snapshot["state_dict"])
         self.ema.begin(snapshot["ema"])
         self._use_reduction_factor(snapshot["reduction_factor"])
-        self.state = TrainState(**snapshot["train_state"])
+        self.state = TrainState.from_kept(snapshot["train_state"])
         if self.state.overflowed:
             self._choose_precision()
-        self.optimizer.load_state_dict(snapshot["optimizer"])
+        optimisation.restore_optimizer(self.optimizer, snapshot["optimizer"])
         if snapshot["scaler"]:  # empty when made without fp16
             self.scaler.load_state_dict(snapshot["scaler"])
         optimisation.set_random_state(snapshot["rng"], self.device)
@@ -351,5 +352,6 @@ def out_of_memory_is_a_fault(hparams: Hparams) -> Iterator[None]:
         if not optimisation.is_out_of_memory(problem):
             raise
         raise OutOfMemoryError(
-            f"The GPU has no memory left at hparams.batch_size {hparams.batch_size}; try half of it. ({problem})"
+            f"The device has no memory left at hparams.batch_size {hparams.batch_size}; try half of it, or a smaller "
+            f"network. ({problem})"
         ) from problem

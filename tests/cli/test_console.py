@@ -275,3 +275,14 @@ def test_a_trial_is_silent_for_a_while_whatever_the_others_say(
 )
 def test_seconds_are_shown_as_a_clock(seconds: float, shown: str) -> None:
     assert clock(seconds) == shown
+
+
+@pytest.mark.parametrize("value", ["x" * 5000, "[1, 2] " * 3000, "я" * 1300])
+def test_an_error_that_repeats_a_long_value_keeps_its_beginning_and_its_end(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Console().error(f"hparams.seed must be a whole number; received {value}: put it right.")
+    said = capsys.readouterr().err
+    assert said.startswith("Error: hparams.seed must be a whole number; received ")
+    assert said.endswith(": put it right.\n")
+    assert len(said) < 1300

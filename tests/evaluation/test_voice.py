@@ -177,7 +177,22 @@ def test_a_file_that_is_no_checkpoint_of_this_program_is_refused(tmp_path: Path)
             Voice.load(tmp_path / name, small.CPU)
 
 
-@pytest.mark.parametrize("changed", [{"settings": {"hparams": {"rate": 1}}}, {"state_dict": {}}, {"front_end": {}}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"settings": {"hparams": {"rate": 1}}},
+        {"state_dict": {}},
+        {"front_end": {}},
+        {"symbols": ["a", 5]},
+        {"symbols": list("abc~_fghi")},
+        {"longest_text": "text"},
+        {"train_state": []},
+        {"corpus": None},
+        {"reduction_factor": 2**40},
+        {"reduction_factor": 0},
+        {"ema": {"embedding.weight": 1.0}},
+    ],
+)
 def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
     with pytest.raises(SettingsError) as refused:
         opened(tmp_path, **changed)

@@ -120,6 +120,7 @@ def test_a_whole_number_may_be_written_as_a_float() -> None:
         ("speech.mel_fmax=12000", "speech.mel_fmax must be at most half of speech.sampling_rate = 11025"),
         ("speech.mel_fmin=8000", "speech.mel_fmin must be below speech.mel_fmax = 8000.0; received 8000.0"),
         ("speech.validation_share=0.3", "speech.validation_share must be at most 0.2; received 0.3"),
+        ("speech.filter_length=1000000000", "speech.filter_length must be at most 65536; received 1000000000"),
         ("tracking.plots=0", "tracking.plots must be at least 1; received 0"),
         ("health.loss_jump=1", "health.loss_jump must be above 1; received 1.0"),
         ("health.gate_low=-0.1", "health.gate_low must be at least 0; received -0.1"),

@@ -240,3 +240,20 @@ def test_a_corpus_is_named_after_its_folder(tmp_path: Path, folder: str, name: s
 def test_a_corpus_is_named_after_its_list(tmp_path: Path) -> None:
     (tmp_path / "boris.txt").write_text("a.wav|one\n", encoding="utf-8")
     assert corpus.read_corpus([tmp_path / "boris.txt"], settings()).name == "boris"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 3000, f"{'x' * 300}/a"])
+@pytest.mark.parametrize("by_id", [True, False])
+def test_a_clip_whose_name_no_file_can_have_is_not_there(tmp_path: Path, name: str, by_id: bool) -> None:
+    (tmp_path / "wavs").mkdir()
+    voices.write_rows(tmp_path, [f"a{'' if by_id else '.wav'}|One.", f"{name}|Two."])
+    (tmp_path / "metadata.csv").rename(tmp_path / ("metadata.csv" if by_id else "list.txt"))
+    read = corpus.read_corpus([tmp_path if by_id else tmp_path / "list.txt"], settings())
+    facts, bad = voices.cache_of(tmp_path, settings()).prepare([one.audio for one in read.utterances], voices.no_report)
+    assert not facts
+    assert sorted(bad.values()) == ["missing", "unreadable (File name too long)"]
+
+
+@pytest.mark.parametrize("row", ["b\0|Two.", "b|Two\0.", "\0\0|\0\0"])
+def test_a_row_with_a_zero_byte_is_named(tmp_path: Path, row: str) -> None:
+    assert "metadata.csv, line 2: it holds a zero byte" in refusal(voices.write_rows(tmp_path, ["a|One.", row]))

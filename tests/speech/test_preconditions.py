@@ -90,3 +90,21 @@ def test_a_budget_of_wall_time_promises_nothing() -> None:
 
 def test_rules_that_are_off_come_never_too_late() -> None:
     assert told("health.enabled=false", "health.sharp_warmup=6400")[0] == "good"
+
+
+@pytest.mark.parametrize(
+    ("assignments", "deaf"),
+    [
+        (["speech.filter_length=256", "speech.win_length=256"], True),
+        (["speech.filter_length=512", "speech.win_length=512", "speech.n_mel_channels=160"], True),
+        (["speech.mel_fmax=500"], True),
+        (["speech.n_mel_channels=64"], False),
+    ],
+)
+def test_mel_channels_that_hear_nothing_are_told_and_nothing_warns_beside(
+    assignments: list[str], deaf: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    level, text = told(*assignments)
+    assert level == ("watch" if deaf else "good")
+    assert ("never hear anything; fewer channels" in text) == deaf
+    assert not recwarn.list

@@ -15,6 +15,8 @@ from smart_tuner.training.trainer import Trainer
 from tests.support import small
 from tests.support.progress import train_until, weights
 
+kept_step = {"step": torch.tensor(1.0)}
+"""What an optimizer may know of a weight, cut short."""
 pytestmark = pytest.mark.slow  # each trains twice
 
 EVERY_SWITCH: dict[str, Any] = {
@@ -115,6 +117,39 @@ def test_a_checkpoint_that_lacks_something_is_refused_in_a_sentence(tmp_path: Pa
     checkpoint.write_checkpoint(trainer.folder.last, snapshot)
     with pytest.raises(CheckpointError, match=rf"last\.pt does not fit this training \('{key}'\); remove it"):
         trainer.restore()
+
+
+def spoil_moments(snapshot: checkpoint.Snapshot) -> None:
+    snapshot["optimizer"]["state"][0]["exp_avg"] = torch.zeros(7)
+
+
+@pytest.mark.parametrize(
+    ("said", "spoil"),
+    [
+        ("its symbols is no list of str", lambda kept: kept.update(symbols=5)),
+        ("its state_dict is no dict of Tensor", lambda kept: kept["state_dict"].update({"embedding.weight": None})),
+        ("the decoder was made for 1 to", lambda kept: kept.update(reduction_factor=2**40)),
+        ("train_state.epoch is", lambda kept: kept["train_state"].update(epoch=[])),
+        ("train_state.batch is -1", lambda kept: kept["train_state"].update(batch=-1)),
+        ("train_state.seconds is nan", lambda kept: kept["train_state"].update(seconds=float("nan"))),
+        ("train_state.skipped_at is", lambda kept: kept["train_state"].update(skipped_at=["text"])),
+        ("the optimizer's lr is 'text'", lambda kept: kept["optimizer"]["param_groups"][0].update(lr="text")),
+        ("the optimizer's exp_avg of a weight", spoil_moments),
+        ("the optimizer knows step of a weight", lambda kept: kept["optimizer"]["state"].update({0: kept_step})),
+        ("the running mean of", lambda kept: kept["ema"].update({"embedding.weight": torch.zeros(2)})),
+    ],
+)
+def test_a_checkpoint_that_holds_something_else_is_refused_in_a_sentence(
+    tmp_path: Path, said: str, spoil: Callable[[checkpoint.Snapshot], None]
+) -> None:
+    trainer = small.trainer(tmp_path, ema_decay=0.9, budget="1it")
+    list(trainer.steps())
+    snapshot = checkpoint.read_checkpoint(trainer.folder.last)
+    spoil(snapshot)
+    checkpoint.write_checkpoint(trainer.folder.last, snapshot)
+    again = small.trainer(tmp_path, ema_decay=0.9, budget="2it")
+    with pytest.raises(CheckpointError, match=rf"last\.pt does not fit this training \({said}.*\); remove it"):
+        again.restore()
 
 
 def test_a_full_gpu_is_no_fault_of_the_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,9 +161,14 @@ def test_a_beginning_brings_back_randomness_and_statistics() -> None:
 
 @pytest.mark.parametrize(
     ("sentence", "full"),
-    [("CUDA out of memory. Tried", True), ("CUDNN_STATUS_ALLOC_FAILED", True), ("mat1 and mat2 shapes", False)],
+    [
+        ("CUDA out of memory. Tried", True),
+        ("CUDNN_STATUS_ALLOC_FAILED", True),
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 32000000000 bytes", True),
+        ("mat1 and mat2 shapes", False),
+    ],
 )
-def test_a_full_gpu_has_many_names(sentence: str, full: bool) -> None:
+def test_a_full_device_has_many_names(sentence: str, full: bool) -> None:
     assert is_out_of_memory(RuntimeError(sentence)) == full
 
 
