@@ -156,7 +156,10 @@ class Voice:
 
     @torch.no_grad()
     def speak(self, text: PreparedText, seed: int, style_1S: Tensor | None = None) -> Synthesis:
-        """Speak a text. The seed is that of the prenet's dropout, which never switches off."""
+        """Speak a text. The seed is that of the prenet's dropout, which never switches off.
+
+        Raises SettingsError when what the weights give is no sound.
+        """
         limit = LONGEST_PAUSES + LONGEST_TOKEN * len(text.tokens)
         tokens_1N = torch.from_numpy(text.tokens)[None].to(self.device)
         tokens_1 = torch.tensor([len(text.tokens)], device=self.device)
@@ -172,6 +175,11 @@ class Voice:
         _, stopped_1 = spoken_steps(predicted.gate_BT, GATE_THRESHOLD)
         rests_N = torch.tensor([may_rest(symbol) for symbol in (*text.read_aloud, END)])
         mel_MF, attention_TN = predicted.refined_BMF[0].float().cpu(), predicted.attention_BTN[0].float().cpu()
+        if not mel_MF.isfinite().all():
+            raise SettingsError(
+                f"The voice says {text.text!r} in frames that are not finite: its weights are not those of a training "
+                "that went well; take another checkpoint."
+            )
         return Synthesis(
             text=text,
             mel_MF=mel_MF.numpy(),

@@ -54,6 +54,15 @@ def test_speech_that_does_not_stop_is_cut_and_said_to_be_so(tmp_path: Path) -> N
     assert said.attention_TN.shape == (said.mel_MF.shape[1] // 3, 8)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_give_no_sound_are_said_to_be_so(tmp_path: Path, value: float) -> None:
+    found = opened(tmp_path)
+    with torch.no_grad():
+        found.model.decoder.linear_projection.linear_layer.bias.fill_(value)
+    with pytest.raises(SettingsError, match="The voice says 'bad cab' in frames that are not finite"):
+        found.speak(line(found), seed=1)
+
+
 def test_speech_ends_with_its_stop(tmp_path: Path) -> None:
     found = opened(tmp_path)
     said = found.speak(line(found), seed=1)
