@@ -70,7 +70,7 @@ def read_journal(path: Path) -> list[Entry]:
         try:
             # lines of an earlier version have no seal
             values = unseal_line(line) if b'"crc32"' in line else json.loads(line)
-        except (DamagedError, ValueError):
+        except (DamagedError, ValueError, RecursionError):  # the last: brackets within brackets
             continue  # Journal.lost counts them
         if (entry := _entry(values)) is not None:
             entries.append(entry)

@@ -79,6 +79,7 @@ DAMAGES = {
     "no UTF-8": lambda line: b"\xff" + line[1:],
     "a list": lambda line: b"[]",
     "a word": lambda line: b'"training"',
+    "brackets": lambda line: b"[" * 99_999,
     "another number": lambda line: line.replace(b'"step": 2', b'"step": 3'),
     "another name": lambda line: line.replace(b"utterances", b"utterancez"),
     "another name and no seal": lambda line: line.replace(b"crc32", b"crc31"),
