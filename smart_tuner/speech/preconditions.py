@@ -39,10 +39,10 @@ def _about_mels(settings: Settings) -> Iterator[CorpusNote]:
 def _about_reduction(settings: Settings, train: Sequence[tuple[int, int]]) -> Iterator[CorpusNote]:
     hparams, r = settings.hparams, settings.hparams.reduction_factor
     forward, summed = hparams.attention_kind == "forward", hparams.forward_sum_weight > 0
-    short = sum(math.ceil(frames / r) < symbols for frames, symbols in train)
+    short = _count_short(train, r)
     if not (forward or summed) or short <= FEW_STEPS * len(train):
         return
-    fits = max((k for k in range(1, r) if _share_short(train, k) <= FEW_STEPS), default=None)
+    fits = max((k for k in range(1, r) if _count_short(train, k) <= FEW_STEPS * len(train)), default=None)
     what = f"at hparams.reduction_factor = {r}, {short} of {len(train)} utterances have fewer steps than symbols"
     without = "forward attention cannot come to their end" if forward else ""
     unsummed = "the forward-sum loss of them is zero" if summed else ""
@@ -51,8 +51,9 @@ def _about_reduction(settings: Settings, train: Sequence[tuple[int, int]]) -> It
     yield CorpusNote(level, "settings", f"{what}: {' and '.join(filter(None, (without, unsummed)))}; {remedy}")
 
 
-def _share_short(train: Sequence[tuple[int, int]], r: int) -> float:
-    return sum(math.ceil(frames / r) < symbols for frames, symbols in train) / len(train)
+def _count_short(train: Sequence[tuple[int, int]], r: int) -> int:
+    """Utterances with fewer decoder steps than symbols."""
+    return sum(math.ceil(frames / r) < symbols for frames, symbols in train)
 
 
 def _about_budget(settings: Settings, train_size: int) -> Iterator[CorpusNote]:
