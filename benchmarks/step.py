@@ -93,7 +93,8 @@ class Checkout:
 
     def __call__(self) -> float:
         """Processor seconds of one iteration."""
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline())
@@ -130,7 +131,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.serve:
-        return serve()
+        serve()
+        return
     if options.against is not None:
         ours, theirs = Checkout(ROOT), Checkout(options.against.resolve())
         compare("demo preset, an iteration, against the other checkout", ours, theirs, 1.5)

@@ -76,7 +76,9 @@ class LocationAlignment:
         history_B2N = torch.stack([self.weights_BN, self.total_BN], dim=1)
         located_BAN = F.conv1d(history_B2N, self.location_A2K, padding=self.location_A2K.shape[2] // 2)
         query_B1A = self.attention.query_layer(hidden_BH)[:, None]
-        scores_BN = self.attention.v((query_B1A + located_BAN.transpose(1, 2) + self.keys_BNA).tanh()).squeeze(2)
+        scores_BN: Tensor = self.attention.v((query_B1A + located_BAN.transpose(1, 2) + self.keys_BNA).tanh()).squeeze(
+            2
+        )
         return scores_BN.to(hidden_BH.dtype).masked_fill(self.padding, float("-inf"))
 
 

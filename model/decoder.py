@@ -1,9 +1,9 @@
 """The decoder of Tacotron 2: fast under teacher forcing by structure, and the same step when it runs freely.
 
-Under teacher forcing only the attention LSTM and the attention need a loop over steps (model/loop.py). The prenet and its
-share of the attention LSTM's input come before it, for all steps at once; the decoder LSTM, the mel projection and the
-gate come after it, for all steps at once, because nothing of theirs feeds the attention. Decoder dropout therefore acts
-on the decoder LSTM's output, not inside its recurrence. What passes between them is time-major.
+Under teacher forcing only the attention LSTM and the attention need a loop over steps (model/loop.py). The prenet and
+its share of the attention LSTM's input come before it, for all steps at once; the decoder LSTM, the mel projection and
+the gate come after it, for all steps at once, because nothing of theirs feeds the attention. Decoder dropout therefore
+acts on the decoder LSTM's output, not inside its recurrence. What passes between them is time-major.
 
 B utterances, N tokens, T decoder steps, F mel frames (T * r at most), M mel channels, E encoder width, H attention LSTM
 width, D decoder LSTM width, P prenet width.

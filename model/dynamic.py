@@ -8,7 +8,6 @@ B utterances, N tokens, A attention width, G filters, K taps of a filter, J taps
 
 import math
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 

@@ -2,7 +2,7 @@
 
 Autograd would keep a dozen objects a step and add a full-sized gradient to every weight at each of them. Here a step
 writes into buffers that are made beforehand, the backward pass walks through them from the end, and each weight's
-gradient is one product over all steps. What scores the tokens (model/scoring.py) is one of three classes behind Scoring.
+gradient is one product over all steps. What scores the tokens is one of the three classes of model/scoring.py.
 
 All is time-major: T steps, B utterances, N tokens, E encoder width, H attention LSTM width, I = H + E.
 """

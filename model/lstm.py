@@ -6,6 +6,7 @@ a full-sized gradient to the weight at every step, which for the attention LSTM 
 T steps, B utterances, I inputs, H LSTM width.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from model.products import RepeatedProduct, linear, product
 
 
 def tanh_(values: Tensor) -> Tensor:
-    """tanh in place, as 2 sigmoid(2 x) - 1: torch's own takes ten times as long on a CPU."""
+    """Make it the tanh, as 2 sigmoid(2 x) - 1: torch's own takes ten times as long on a CPU."""
     return values.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
@@ -69,10 +70,10 @@ def lstm(cell: nn.LSTMCell, inputs_TBI: Tensor, training: bool) -> Tensor:
     return lstm_layer(weights, inputs_TBI, training)
 
 
-def lstm_layer(weights: list[Tensor], inputs_TBI: Tensor, training: bool) -> Tensor:
+def lstm_layer(weights: Sequence[Tensor], inputs_TBI: Tensor, training: bool) -> Tensor:
     """The same of bare weights: of the inputs, of the state, and both biases."""
     start = inputs_TBI.new_zeros(1, inputs_TBI.shape[1], weights[1].shape[1])
-    return torch.lstm(inputs_TBI, (start, start), weights, True, 1, 0.0, training, False, False)[0]
+    return torch.lstm(inputs_TBI, (start, start), list(weights), True, 1, 0.0, training, False, False)[0]
 
 
 def zoneout_lstm(cell: nn.LSTMCell, inputs_TBI: Tensor, hold: tuple[Tensor, Tensor]) -> Tensor:
@@ -95,7 +96,8 @@ class _Recurrence(Function):
             torch.lerp(fresh[t], cells[t], hold_cell[t], out=cells[t + 1])
         ctx.save_for_backward(weight, hold_hidden, hold_cell)
         ctx.kept = hidden, cells, gates, fresh
-        return hidden[1:].detach()
+        states: Tensor = hidden[1:].detach()
+        return states
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:

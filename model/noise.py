@@ -15,11 +15,13 @@ def drawn(shape: tuple[int, ...], chance: float, like: Tensor) -> Tensor:
     mask = like.new_empty(shape)
     if like.device.type != "cpu":
         return mask.bernoulli_(chance)
+    levels = round(chance * LEVELS)
+    if levels == 0:
+        return mask.zero_()
     bits = torch.empty(-(-mask.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
     sixteen = bits.view(torch.int16)[: mask.numel()].view(shape)
-    # of the whole numbers from -LEVELS / 2, so many are below the limit
-    limit = round(chance * LEVELS) - LEVELS // 2
-    return torch.lt(sixteen, limit, out=mask)
+    # so many of the whole numbers from -LEVELS / 2 on
+    return torch.le(sixteen, levels - LEVELS // 2 - 1, out=mask)
 
 
 def kept(shape: tuple[int, ...], rate: float, like: Tensor) -> Tensor:

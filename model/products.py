@@ -28,7 +28,7 @@ def by_onednn(inputs: Tensor, outputs: int) -> bool:
 
 
 def product(inputs_MK: Tensor, weight_NK: Tensor) -> Tensor:
-    """inputs @ weight.T (M, N), outside of autograd."""
+    """The product `inputs @ weight.T` (M, N), outside of autograd."""
     return _multiply(inputs_MK, weight_NK) if by_onednn(inputs_MK, len(weight_NK)) else inputs_MK @ weight_NK.t()
 
 
@@ -38,7 +38,7 @@ def _multiply(inputs: Tensor, weight_NK: Tensor, bias_N: Tensor | None = None) -
 
 
 def _dense(matrix: Tensor) -> Tensor:
-    """The matrix without gaps between its rows or columns, for which oneDNN has no fast routine (2,000 times slower)."""
+    """The matrix without gaps between its rows or columns: oneDNN takes 2,000 times as long for one that has them."""
     return matrix if matrix.is_contiguous() or matrix.mT.is_contiguous() else matrix.contiguous()
 
 
@@ -59,7 +59,7 @@ class RepeatedProduct:
         return outputs
 
     def plus(self, base_MN: Tensor, inputs_MK: Tensor) -> Tensor:
-        """base + inputs @ weight.T."""
+        """The same, and a base (M, N) added."""
         if self.packed is None:
             return torch.addmm(base_MN, inputs_MK, self.weight.t())
         outputs: Tensor = torch.ops.mkldnn._linear_pointwise.binary(inputs_MK, base_MN, self.packed, None, "add")

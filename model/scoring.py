@@ -1,9 +1,9 @@
 """How the loop over decoder steps scores the tokens, forward and backward: location-sensitive, forward, dynamic.
 
-Each is the attention of the same name in model/attention.py and model/dynamic.py, for all steps of one pass. The tanh of
-the papers is written as a logistic function: tanh(z) = 2 s(2z) - 1, so that v . tanh(z) is (2v) . s(2z) less a constant
-that no softmax sees. What comes in as keys, location, query and v is therefore doubled: torch's sigmoid takes a tenth
-of the time of its tanh on a CPU.
+Each is the attention of the same name in model/attention.py and model/dynamic.py, for all steps of one pass. The tanh
+of the papers is written as a logistic function: tanh(z) = 2 s(2z) - 1, so that v . tanh(z) is (2v) . s(2z) less a
+constant that no softmax sees. What comes in as keys, location, query and v is therefore doubled: torch's sigmoid takes
+a tenth of the time of its tanh on a CPU.
 
 T steps, B utterances, N tokens, A attention width, H attention LSTM width, K taps, G filters, W = 2K.
 """
@@ -223,7 +223,8 @@ class DynamicScoring:
         """How likely each token (B, N) is, given the last weights, before the step's scores."""
         tokens = self.barred_BN.shape[1]
         reachable = self.history_TBN[t, :, self.left - REACH : self.left + tokens].unfold(1, REACH + 1, 1)
-        return reachable @ self.prior_J.flip(0)
+        prior_BN: Tensor = reachable @ self.prior_J.flip(0)
+        return prior_BN
 
     def _fill_windows(self, t: int) -> Tensor:
         """The last weights around each token; returns the step's map (B, A, K) from them to the features.
@@ -232,7 +233,8 @@ class DynamicScoring:
         """
         self.windows_BNK.copy_(self.history_TBN[t, :, self.left - self.taps // 2 :].unfold(1, self.taps, 1))
         filters_BGK = self.filters_TBC[t].unflatten(1, (-1, self.taps))
-        return (self.dynamic_AG @ filters_BGK).add_(self.static_AK)
+        map_BAK: Tensor = (self.dynamic_AG @ filters_BGK).add_(self.static_AK)
+        return map_BAK
 
     def _make_features(self, t: int, map_BAK: Tensor) -> Tensor:
         inner_BNA = torch.baddbmm(self.bias_A, self.windows_BNK, map_BAK.transpose(1, 2))
