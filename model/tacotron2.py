@@ -16,7 +16,7 @@ from model.lengths import length_mask
 from model.lstm import lstm_layer
 from model.mmi import TextHead
 from model.noise import dropout
-from model.prediction import Prediction
+from model.prediction import Network, Prediction
 from model.sizes import Sizes
 from model.style import Style
 
@@ -76,7 +76,7 @@ class Postnet(nn.Module):
         return hidden
 
 
-class Tacotron2(nn.Module):
+class Tacotron2(Network):
     """Text to mel spectrogram. `load_state_dict` takes a published checkpoint's `state_dict` as it is."""
 
     def __init__(self, sizes: Sizes) -> None:

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from model.lengths import decoder_steps
+from model.prediction import Network
 from model.speech_faults import faults, spoken_steps
-from model.tacotron2 import Tacotron2
 from smart_tuner.evaluation.frozen import frozen
 from smart_tuner.evaluation.recogniser import Recogniser, may_rest
 from smart_tuner.settings.settings import Settings
@@ -67,7 +67,7 @@ class FreeRunning:
         self.rows: list[dict[str, Any]] = []
         """Each reading of the last run: name, seed, faults, seconds, distortion, text and transcript."""
 
-    def run(self, model: Tacotron2, device: torch.device) -> dict[str, float]:
+    def run(self, model: Network, device: torch.device) -> dict[str, float]:
         """The validation.freerun.* metrics of a voice; keeps the rows they come from.
 
         failure_rate  share of the readings with a fault (model/speech_faults.py) or without sound
@@ -103,7 +103,7 @@ class FreeRunning:
             "transcript": transcript,
         }
 
-    def _read(self, model: Tacotron2, device: torch.device, seed: int) -> Iterator[Reading]:
+    def _read(self, model: Network, device: torch.device, seed: int) -> Iterator[Reading]:
         r = model.reduction_factor
         for indices, batch in zip(self.plan, load_batches(self.examples, self.plan, device), strict=True):
             limits_B = LONGEST * decoder_steps(batch.frames_B, r)

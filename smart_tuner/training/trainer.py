@@ -55,6 +55,7 @@ class Trainer:
             torch.cuda.reset_peak_memory_stats(device)
         self.model = Tacotron2(settings.sizes(len(data.symbols)))
         self.model.set_mean_mel(torch.from_numpy(data.mean_mel))
+        self.model.decoder.fast = hparams.decoder_loop == "fast"
         self.model.to(device)
         self.ema = optimisation.WeightAverage(self.model, hparams.ema_decay)
         self.norms = optimisation.BatchNorms(self.model)

@@ -104,6 +104,19 @@ def test_the_same_seed_repeats_exactly_and_another_does_not(whole: Whole, tmp_pa
     assert again == small.lines(whole[1][:4]) != other
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["location", "dynamic", "forward"])
+def test_the_plain_loop_tells_the_same_to_float_tolerance_over_50_iterations(tmp_path: Path, kind: str) -> None:
+    losses = []
+    for loop in ("fast", "plain"):
+        wanted = {"attention_kind": kind, "decoder_loop": loop, "budget": "50it", "validation_freq": 25}
+        progress = list(small.trainer(tmp_path / loop, **wanted).steps())
+        losses.append(torch.tensor([one.metrics[f"{one.kind}.loss"] for one in progress]))
+    assert len(losses[0]) == 52
+    torch.testing.assert_close(*losses, rtol=1e-3, atol=0)
+    assert not torch.equal(*losses)  # the other loop did run
+
+
 # fewer frames a decoder step
 
 
