@@ -1,11 +1,13 @@
-"""How fast a training iteration is: `python -m benchmarks.step [--against FOLDER]`.
+"""How fast a training iteration is, and what it holds: `python -m benchmarks.step [--against FOLDER]`.
 
 Forward pass, losses, backward pass, clip and Adam on one thread, in pairs of processor time: the demo preset as it is
-against another checkout of this project, and the published sizes against the plain step-by-step decoder of the tests.
+against another checkout of this project, and the published sizes against the plain step-by-step decoder of the tests;
+then the largest memory of a large batch in each of these ways, in a process of its own.
 """
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -22,18 +24,20 @@ from model.sizes import Sizes
 from model.tacotron2 import Tacotron2
 
 ROOT = Path(__file__).parent.parent
-PAIRS = 9
+PAIRS, BATCH = 9, 16
 DEMO_FRAMES, DEMO_TOKENS = 330, 60
 """A batch of the demo corpus, longest utterance: mel frames and symbols."""
 
 
-def make_step(model: Tacotron2, frames: int, tokens: int, forward: Callable[..., Prediction] | None = None) -> Callable:
-    """One whole iteration on a random batch of 16, whose lengths differ as a corpus's do."""
+def make_step(
+    model: Tacotron2, batch: int, frames: int, tokens: int, forward: Callable[..., Prediction] | None = None
+) -> Callable[[], None]:
+    """One whole iteration on a random batch, whose lengths differ as a corpus's do."""
     generator = torch.Generator().manual_seed(0)
-    share = torch.linspace(0.8, 1.0, 16)
+    share = torch.linspace(0.8, 1.0, batch)
     tokens_B, frames_B = ((share * longest).long() for longest in (tokens, frames))
-    ids = torch.randint(2, model.sizes.n_symbols, (16, tokens), generator=generator)
-    mels = torch.randn(16, model.sizes.n_mel_channels, frames, generator=generator)
+    ids = torch.randint(2, model.sizes.n_symbols, (batch, tokens), generator=generator)
+    mels = torch.randn(batch, model.sizes.n_mel_channels, frames, generator=generator)
     parameters = list(model.parameters())
     optimizer = torch.optim.Adam(parameters, lr=1e-4, weight_decay=1e-6, fused=fused_adam())
     weights = LossWeights(guide_weight=1.0, forward_sum_weight=0.5)
@@ -63,7 +67,7 @@ def demo_step() -> Callable[[], None]:
     from smart_tuner.settings.settings import load_settings
 
     torch.manual_seed(0)
-    return make_step(Tacotron2(load_settings("demo", None, []).sizes(60)), DEMO_FRAMES, DEMO_TOKENS)
+    return make_step(Tacotron2(load_settings("demo", None, []).sizes(60)), BATCH, DEMO_FRAMES, DEMO_TOKENS)
 
 
 def serve() -> None:
@@ -118,9 +122,41 @@ def published() -> None:
 
     torch.manual_seed(0)
     fast, plain = Tacotron2(Sizes()), Tacotron2(Sizes())
-    steps = make_step(fast, 400, 70), make_step(plain, 400, 70, lambda *inputs: plain_forward(plain, *inputs))
+    steps = (
+        make_step(fast, BATCH, 400, 70),
+        make_step(plain, BATCH, 400, 70, lambda *inputs: plain_forward(plain, *inputs)),
+    )
     ours, theirs = ((lambda step=step: processor_seconds(step)) for step in steps)
     compare("published sizes, batch 16, 400 frames, against the plain loop", ours, theirs, 2.2)
+
+
+def largest_memory(way: str) -> None:
+    """Print what one large iteration adds to this process's memory at its largest, in GiB."""
+    from model import scoring
+    from tests.support.plain_tacotron2 import plain_forward
+
+    torch.manual_seed(0)
+    model = Tacotron2(Sizes())
+    scoring.KEPT_BYTES = sys.maxsize if way == "kept" else 0
+    forward = (lambda *inputs: plain_forward(model, *inputs)) if way == "plain" else None
+    make_step(model, 2, 20, 10, forward)()  # weights, gradients and moments are there, whatever the way
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    make_step(model, 32, 870, 150, forward)()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
+
+
+def memory() -> None:
+    """Compare the ways' memory, each in a process of its own."""
+    held = {}
+    for way in ("plain", "made again", "kept"):
+        command = [sys.executable, "-m", "benchmarks.step", "--memory-of", way]
+        held[way] = float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    shares = {way: held[way] / held["plain"] for way in ("made again", "kept")}
+    print(
+        f"an iteration's memory at batch 32, 870 frames, 150 symbols: {held['made again']:.2f} GiB, "
+        f"{held['kept']:.2f} GiB with features kept, against {held['plain']:.2f} GiB of the plain loop: "
+        f"{shares['made again']:.2f} (wanted 0.5) and {shares['kept']:.2f} (wanted 0.7)"
+    )
 
 
 def main() -> None:
@@ -128,15 +164,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--against", type=Path, help="another checkout, whose iteration of the demo is compared")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.serve:
         serve()
-        return
-    if options.against is not None:
-        ours, theirs = Checkout(ROOT), Checkout(options.against.resolve())
-        compare("demo preset, an iteration, against the other checkout", ours, theirs, 1.5)
-    published()
+    elif options.memory_of:
+        largest_memory(options.memory_of)
+    else:
+        if options.against is not None:
+            ours, theirs = Checkout(ROOT), Checkout(options.against.resolve())
+            compare("demo preset, an iteration, against the other checkout", ours, theirs, 1.5)
+        published()
+        memory()
 
 
 if __name__ == "__main__":
