@@ -12,10 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.layers import ConvNorm, LinearNorm
+from model.scoring import FLOOR
 from model.sizes import Sizes
-
-FLOOR = 1e-8
-"""Forward attention: what may be reached with less than this weight counts as out of reach, for good."""
 
 
 class LocationLayer(nn.Module):

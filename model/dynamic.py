@@ -6,34 +6,12 @@ with a fixed prior that reaches from the same token to REACH tokens ahead.
 B utterances, N tokens, A attention width, G filters, K taps of a filter, J taps of the prior, H attention LSTM width.
 """
 
-import math
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.layers import ConvNorm, LinearNorm
+from model.scoring import PRIOR, PRIOR_FLOOR, REACH
 from model.sizes import Sizes
-
-REACH = 10
-"""Most tokens that the prior moves by in one step."""
-ALPHA, BETA = 0.1, 0.9
-"""The prior's shape: on average it moves by REACH * ALPHA / (ALPHA + BETA) = 1 token a step."""
-FLOOR = 1e-6
-"""Least prior weight of a token; with it the scores decide again when the attention is lost."""
-
-
-def beta_binomial(successes: int) -> float:
-    """The beta-binomial probability of so many successes in REACH trials."""
-
-    def log_beta(a: float, b: float) -> float:
-        return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
-
-    log_share = log_beta(successes + ALPHA, REACH - successes + BETA) - log_beta(ALPHA, BETA)
-    return math.comb(REACH, successes) * math.exp(log_share)
-
-
-PRIOR = [beta_binomial(moves) for moves in range(REACH + 1)]
-"""How likely it is to move by 0, 1, ... tokens before anything is known of the step."""
 
 
 class DynamicAttention(nn.Module):
@@ -93,7 +71,7 @@ class DynamicAlignment:
         windows_BNK = F.pad(self.weights_BN, (taps // 2, taps // 2)).unfold(1, taps, 1)
         features_BNA = (windows_BNK.to(map_BAK.dtype) @ map_BAK.transpose(1, 2) + dense.bias).tanh()
         windows_BNJ = F.pad(self.weights_BN, (REACH, 0)).unfold(1, REACH + 1, 1)
-        prior_BN = (windows_BNJ * self.prior_J).sum(2).clamp_min(FLOOR)
+        prior_BN = (windows_BNJ * self.prior_J).sum(2).clamp_min(PRIOR_FLOOR)
         scores_BN = layers.v(features_BNA).squeeze(2).to(prior_BN.dtype) + prior_BN.log()
         self.weights_BN = F.softmax(scores_BN.masked_fill(self.padding, float("-inf")), dim=1)
         return self.weights_BN

@@ -41,13 +41,13 @@ class Scoring(Protocol):
     weights_TBN: Tensor
     """The attention weights of the steps so far."""
 
-    def forward(self, t: int, hidden_BH: Tensor) -> Tensor:
+    def ahead(self, t: int, hidden_BH: Tensor) -> Tensor:
         """Weights (B, N) of step t from the attention LSTM's output; the steps before it have been."""
 
-    def begin_backward(self) -> None:
+    def begin_back(self) -> None:
         """Before the backward pass's first step, which is the last one."""
 
-    def backward(self, t: int, to_weights_BN: Tensor) -> Tensor:
+    def back(self, t: int, to_weights_BN: Tensor) -> Tensor:
         """The gradient of step t's hidden state (B, H), from that of its weights, which it may use up."""
 
     def gradients(self, hidden_TBH: Tensor) -> list[Tensor]:
@@ -68,7 +68,7 @@ class Steps:
         self.fresh_TBH = torch.empty_like(self.cells_TBH[1:]) if held else self.cells_TBH[1:]
         self.gates_TB4H = memory_BNE.new_empty(steps, batch, gates, dtype=state)
 
-    def forward(self, base_TB4H: Tensor) -> None:
+    def ahead(self, base_TB4H: Tensor) -> None:
         """Fill the buffers, from the prenet's share of the gates."""
         feedback, noise, width = RepeatedProduct(self.feedback, len(self.memory)), self.noise, self.width
         inputs, cells, memory = self.inputs_TBI, self.cells_TBH, self.memory
@@ -82,10 +82,10 @@ class Steps:
                 hidden = torch.lerp(hidden, inputs[t, :, :width].to(hidden.dtype), noise.hold_hidden[t])
                 torch.lerp(self.fresh_TBH[t], cells[t], noise.hold_cell[t], out=cells[t + 1])
             inputs[t + 1, :, :width] = hidden
-            weights = self.scoring.forward(t, inputs[t + 1, :, :width])
+            weights = self.scoring.ahead(t, inputs[t + 1, :, :width])
             inputs[t + 1, :, width:] = torch.bmm(weights[:, None].to(memory.dtype), memory)[:, 0]
 
-    def backward(self, to_outputs_TBI: Tensor, to_weights_TBN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def back(self, to_outputs_TBI: Tensor, to_weights_TBN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The gradients of base, feedback and memory; the scoring keeps its own."""
         noise, width, memory, scoring = self.noise, self.width, self.memory, self.scoring
         feedback = RepeatedProduct(self.feedback.t(), len(memory))
@@ -98,7 +98,7 @@ class Steps:
             to_inputs = to_inputs + to_outputs_TBI[t]
             to_context[t] = to_inputs[:, width:]
             to_weights = torch.bmm(to_context[t][:, None], memory_BEN)[:, 0].to(to_weights_TBN.dtype)
-            to_hidden = scoring.backward(t, to_weights.add_(to_weights_TBN[t])).to(to_cell.dtype)
+            to_hidden = scoring.back(t, to_weights.add_(to_weights_TBN[t])).to(to_cell.dtype)
             to_hidden += to_inputs[:, :width]
             kept_hidden = kept_cell = None
             if noise.hold_hidden is not None and noise.hold_cell is not None:
@@ -146,14 +146,14 @@ class _Loop(Function):
         scoring = kind(padding, len(base), keep, *of)
         steps = Steps(scoring, feedback, memory, len(base), noise)
         with torch.autocast(base.device.type, enabled=False):  # every tensor has the type that it is meant to have
-            steps.forward(base)
+            steps.ahead(base)
         ctx.steps, ctx.base_dtype = steps, base.dtype
         return steps.inputs_TBI[1:].detach(), scoring.weights_TBN.detach()
 
     @staticmethod
     def backward(ctx: Any, to_outputs: Tensor, to_weights: Tensor) -> tuple[Tensor | None, ...]:
         steps = ctx.steps
-        steps.scoring.begin_backward()
-        to_base, to_feedback, to_memory = steps.backward(to_outputs, to_weights)
+        steps.scoring.begin_back()
+        to_base, to_feedback, to_memory = steps.back(to_outputs, to_weights)
         hidden = steps.inputs_TBI[1:, :, : steps.width]
         return None, None, None, to_base.to(ctx.base_dtype), to_feedback, to_memory, *steps.scoring.gradients(hidden)

@@ -8,14 +8,35 @@ a tenth of the time of its tanh on a CPU.
 T steps, B utterances, N tokens, A attention width, H attention LSTM width, K taps, G filters, W = 2K.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
-from model.attention import FLOOR
-from model.dynamic import FLOOR as PRIOR_FLOOR
-from model.dynamic import PRIOR, REACH
 from model.products import RepeatedProduct, product
 
+FLOOR = 1e-8
+"""Forward attention: what may be reached with less than this weight counts as out of reach, for good."""
+REACH = 10
+"""Most tokens that the prior moves by in one step."""
+ALPHA, BETA = 0.1, 0.9
+"""The prior's shape: on average it moves by REACH * ALPHA / (ALPHA + BETA) = 1 token a step."""
+PRIOR_FLOOR = 1e-6
+"""Least prior weight of a token; with it the scores decide again when the attention is lost."""
+
+
+def beta_binomial(successes: int) -> float:
+    """The beta-binomial probability of so many successes in REACH trials."""
+
+    def log_beta(a: float, b: float) -> float:
+        return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+    log_share = log_beta(successes + ALPHA, REACH - successes + BETA) - log_beta(ALPHA, BETA)
+    return math.comb(REACH, successes) * math.exp(log_share)
+
+
+PRIOR = [beta_binomial(moves) for moves in range(REACH + 1)]
+"""How likely it is to move by 0, 1, ... tokens before anything is known of the step."""
 KEPT_BYTES = 2**28
 """Features of all steps are kept up to this size; beyond it they are made again in the backward pass."""
 
@@ -70,7 +91,7 @@ class LocationScoring:
         self.query_TBA = keys_BNA.new_empty(steps, batch, width)
         self.query = RepeatedProduct(query_AH, batch)
 
-    def forward(self, t: int, hidden_BH: Tensor) -> Tensor:
+    def ahead(self, t: int, hidden_BH: Tensor) -> Tensor:
         """Weights (B, N) of step t from the attention LSTM's output."""
         self.query_TBA[t] = self.query(hidden_BH)
         scores_BN = (self._make_features(t) @ self.v_A).to(self.barred_BN.dtype).add_(self.barred_BN)
@@ -98,7 +119,7 @@ class LocationScoring:
         located = product(self.windows_BNW.flatten(0, 1), self.location_AW).view_as(self.keys_BNA)
         return torch.sigmoid(located.add_(self.keys_BNA).add_(self.query_TBA[t, :, None]), out=self.features[t])
 
-    def begin_backward(self) -> None:
+    def begin_back(self) -> None:
         """Sums of gradients, at zero."""
         batch, tokens, _ = self.keys_BNA.shape
         precise = self.barred_BN.dtype  # hundreds of steps are too many for a half sum
@@ -116,7 +137,7 @@ class LocationScoring:
         self.backwards_AW = self.location_AW.unflatten(1, (2, self.taps)).flip(2).flatten(1)
         self.query_back = RepeatedProduct(self.query_AH.t(), batch)
 
-    def backward(self, t: int, to_weights_BN: Tensor) -> Tensor:
+    def back(self, t: int, to_weights_BN: Tensor) -> Tensor:
         """The gradient of step t's hidden state (B, H), from that of its weights."""
         weights_BN = self.weights_TBN[t]
         to_scores_BN = softmax_backward(to_weights_BN.add_(self.to_before_BN), weights_BN)
@@ -208,7 +229,7 @@ class DynamicScoring:
         self.filters_TBC = static_AK.new_empty(steps, batch, len(choice_CA))
         self.query, self.choice = RepeatedProduct(query_AH, batch), RepeatedProduct(choice_CA, batch)
 
-    def forward(self, t: int, hidden_BH: Tensor) -> Tensor:
+    def ahead(self, t: int, hidden_BH: Tensor) -> Tensor:
         """Weights (B, N) of step t from the attention LSTM's output."""
         torch.tanh(self.query(hidden_BH).add_(self.query_bias_A), out=self.query_TBA[t])
         self.filters_TBC[t] = self.choice(self.query_TBA[t])
@@ -240,7 +261,7 @@ class DynamicScoring:
         inner_BNA = torch.baddbmm(self.bias_A, self.windows_BNK, map_BAK.transpose(1, 2))
         return torch.sigmoid(inner_BNA, out=self.features[t])
 
-    def begin_backward(self) -> None:
+    def begin_back(self) -> None:
         """Sums of gradients, at zero."""
         (batch, tokens), precise = self.barred_BN.shape, self.barred_BN.dtype
         self.sums = [
@@ -256,7 +277,7 @@ class DynamicScoring:
         self.query_back = RepeatedProduct(self.query_AH.t(), batch)
         self.choice_back = RepeatedProduct(self.choice_CA.t(), batch)
 
-    def backward(self, t: int, to_weights_BN: Tensor) -> Tensor:
+    def back(self, t: int, to_weights_BN: Tensor) -> Tensor:
         """The gradient of step t's hidden state (B, H), from that of its weights."""
         tokens, dtype = self.barred_BN.shape[1], self.static_AK.dtype
         to_scores_BN = softmax_backward(to_weights_BN.add_(self.to_before_BN), self.weights_TBN[t])

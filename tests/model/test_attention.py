@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from model.attention import Attention, ForwardAttention, LocationAlignment
 from model.decoder import ATTENTIONS
-from model.dynamic import PRIOR, DynamicAlignment, DynamicAttention
+from model.dynamic import DynamicAlignment, DynamicAttention
+from model.scoring import PRIOR
 from model.sizes import Sizes
 from tests.support.networks import KINDS, small_model
 from tests.support.plain_tacotron2 import beta_binomial
