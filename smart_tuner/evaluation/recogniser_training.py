@@ -7,6 +7,7 @@ Its training ends by steps and by an error, never by the clock: a busy machine g
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count, islice, pairwise
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from smart_tuner.evaluation.recogniser import (
 from smart_tuner.progress import Report
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.batches import Batch, Example, load_batches, load_mel, plan_epoch
+from smart_tuner.speech.cores import count_cores
 from smart_tuner.speech.corpus import Examples
 
 SEED = 20060625
@@ -59,12 +61,34 @@ def prepare_recogniser(
     file = recogniser_file(folder, examples.digest, settings, examples.corpus.symbols.symbols)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock")):
+        with FileLock(file.with_suffix(".lock")), half_of_the_cores():
             if not is_readable(file):
                 write_recogniser(file, make_recogniser(examples, settings, report, device))
     except OSError as problem:
         raise StorageError(f"The recogniser {file} cannot be written: {problem.strerror or problem}.") from problem
     return file
+
+
+def await_recogniser(examples: Examples, settings: Settings, file: Path) -> Recogniser:
+    """The recogniser that another process trains; trained here if that process has ended without it.
+
+    Raises DataError, StorageError.
+    """
+    return Recogniser.load(prepare_recogniser(examples, settings, file.parent, lambda done, total: None))
+
+
+@contextmanager
+def half_of_the_cores() -> Iterator[None]:
+    """Compute with so many threads: their number decides the last bits of sums, so that of a machine is fixed.
+
+    The other half is for the voice that trains beside.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, count_cores() // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_recogniser(examples: Examples, settings: Settings, report: Report, device: torch.device) -> Recogniser:
