@@ -31,7 +31,6 @@ from smart_tuner.evaluation.recogniser import (
 from smart_tuner.progress import Report
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.batches import Batch, Example, load_batches, load_mel, plan_epoch
-from smart_tuner.speech.cores import count_cores
 from smart_tuner.speech.corpus import Examples
 
 SEED = 20060625
@@ -61,7 +60,7 @@ def prepare_recogniser(
     file = recogniser_file(folder, examples.digest, settings, examples.corpus.symbols.symbols)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock")), half_of_the_cores():
+        with FileLock(file.with_suffix(".lock")), one_thread():
             if not is_readable(file):
                 write_recogniser(file, make_recogniser(examples, settings, report, device))
     except OSError as problem:
@@ -78,13 +77,13 @@ def await_recogniser(examples: Examples, settings: Settings, file: Path) -> Reco
 
 
 @contextmanager
-def half_of_the_cores() -> Iterator[None]:
-    """Compute with so many threads: their number decides the last bits of sums, so that of a machine is fixed.
+def one_thread() -> Iterator[None]:
+    """Compute with one: the voice that trains beside leaves one core free, and two threads on it wait for each other.
 
-    The other half is for the voice that trains beside.
+    The number decides the last bits of sums, and so in the end the weights: it is the same everywhere.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, count_cores() // 2))
+    torch.set_num_threads(1)
     try:
         yield
     finally:
