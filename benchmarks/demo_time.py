@@ -1,7 +1,7 @@
 """`make demo` of this checkout against another one's, without caches: `python -m benchmarks.demo_time OLD_CHECKOUT`.
 
 A pair of trainings for each seed, each in an empty folder, one after the other: wall time from the command to its end,
-and the last validation.loss. Leave the machine alone. --budget 50it tries it out.
+and the last validation.loss. Leave the machine alone. Further options are those of the program: --budget 50it is a try.
 """
 
 import argparse
@@ -41,9 +41,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("old", type=Path, help="folder of the other checkout")
     asked.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    asked.add_argument("--budget", help="as the program's option; by default the demo's own")
-    chosen = asked.parse_args()
-    further = ["--budget", chosen.budget] if chosen.budget else []
+    chosen, further = asked.parse_known_args()
     sides = {"old": chosen.old.resolve(), "new": ROOT}
     found: dict[str, list[Demo]] = {name: [] for name in sides}
     for number, seed in enumerate(chosen.seeds):

@@ -155,6 +155,7 @@ def describe_run(trial: Trial, examples: Examples, trainer: Trainer) -> Opening:
         },
         tags={
             "device": str(trainer.device),
+            "threads": str(torch.get_num_threads()),
             "precision": str(trainer.precision).removeprefix("torch."),
             "dataset.language": examples.corpus.language,
             "dataset.digest": examples.digest,

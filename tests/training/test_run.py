@@ -145,6 +145,7 @@ def test_a_training_opens_with_device_precision_seed_and_corpus(whole: Whole) ->
     assert isinstance(opening, Opening)
     tags, corpus = dict(opening.tags), {"dataset.language": "en", "dataset.digest": "d1ge57"}
     assert 0.5 < float(tags.pop("dataset.fill_ratio")) <= 1.0
+    assert tags.pop("threads") == str(torch.get_num_threads())
     assert tags == {"device": "cpu", "precision": "float32", "seed": "1234", **corpus}
 
 
