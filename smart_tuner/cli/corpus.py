@@ -120,12 +120,9 @@ def recogniser_beside(
         return
     console.say("Recogniser", "reads speech back; it is trained beside the voice, once for this corpus")
     with Beside(partial(await_recogniser, examples, settings, file), "training of the recogniser") as beside:
-        said = False
 
         def check() -> None:
-            nonlocal said
-            if beside.check() and not said:
-                said = True
+            if beside.check():
                 describe_recogniser(Recogniser.load(file), console)
 
         yield dataclasses.replace(examples, recogniser=file, recogniser_awaited=True), check

@@ -45,9 +45,9 @@ class Beside:
             self._process.join()
 
     def check(self) -> bool:
-        """Whether the job is done. Raises the error that it ended with, LostWorkerError when it ended without one."""
+        """Whether the job is found to be done, once. Raises what it ended with; LostWorkerError if it was killed."""
         if self._is_done or not self._pipe.poll():
-            return self._is_done
+            return False
         try:
             told = self._pipe.recv()
         except (EOFError, ConnectionResetError):

@@ -28,7 +28,7 @@ def test_a_job_is_done_once(tmp_path: Path) -> None:
     with Beside(partial(jobs.write, tmp_path / "a"), "job") as beside:
         wait_until(beside.check)
         assert (tmp_path / "a").read_text() == "done"
-        assert beside.check()
+        assert not beside.check()
 
 
 def test_an_error_of_a_job_is_raised_where_one_looks() -> None:
