@@ -297,7 +297,7 @@ class Trainer:
             self._tick()
             count = self.settings.tracking.freerun_evaluations
             if self.freerun is not None and state.freerun_is_due(self.used(), count, formed=formed):
-                metrics |= self.freerun.run(self.model, self.device)
+                metrics |= self.freerun.run(self.model, self.device, last=self.used() >= 1)
                 self._tick()
         if self.device.type == "cuda":
             metrics["gpu.peak_memory"] = torch.cuda.max_memory_allocated(self.device) / 2**30  # GiB

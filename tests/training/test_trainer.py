@@ -190,8 +190,10 @@ class Speaking:
     def __init__(self) -> None:
         self.weights: list[list[int]] = []
         self.rows: list[dict[str, Any]] = []
+        self.last: list[bool] = []
 
-    def run(self, model: nn.Module, _: torch.device) -> dict[str, float]:
+    def run(self, model: nn.Module, _: torch.device, *, last: bool) -> dict[str, float]:
+        self.last.append(last)
         self.weights.append(bits(model.get_parameter("embedding.weight")))
         return {"validation.freerun.failure_rate": len(self.weights) / 8}
 
@@ -202,6 +204,7 @@ def test_free_running_evaluations_are_part_of_their_validations(tmp_path: Path) 
     validation = of_kind("validation", list(trainer.steps()))
     rates = {one.step: series("validation.freerun.failure_rate", [one]) for one in validation}
     assert rates == {1: [], 2: [], 3: [0.125], 4: [], 5: [0.25], 6: [0.375]}
+    assert trainer.freerun.last == [False, False, True]  # type: ignore[attr-defined]
     assert trainer.freerun.weights[-1] == bits(trainer.ema.mean["embedding.weight"])  # type: ignore[attr-defined]
 
 
