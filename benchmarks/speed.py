@@ -4,7 +4,6 @@ large_corpus, gpu. Without a name all run that this machine can; figures go to t
 
 import contextlib
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from smart_tuner.trial import Trial
 
 ROOT = Path(__file__).parent.parent
-LJSPEECH_MEAN, LJSPEECH_LONGEST = 566, 870
-"""Mel frames of LJSpeech's utterances."""
+CLIPS = 13_000
+"""As many as LJSpeech has."""
 
 
 def help_time() -> None:
@@ -188,31 +187,22 @@ class DroppingRun:
 
 
 def large_corpus() -> None:
-    """13,000 utterances by repetition: memory of check and cache, and how soon a second start trains."""
+    """13,000 different utterances of LJSpeech's lengths: what check and cache take, how soon a later start trains."""
     from benchmarks.demo_corpus import quiet
+    from benchmarks.large_corpus import build_large_corpus
+    from benchmarks.measuring import run_measured
     from smart_tuner.speech import demo
 
     with working_folder() as folder:
-        source = demo.build(folder, "en", quiet)
-        big = folder / "big"
-        (big / "wavs").mkdir(parents=True)
-        rows = (source / "metadata.csv").read_text(encoding="utf-8").splitlines()
-        with (big / "metadata.csv").open("w", encoding="utf-8") as metadata:
-            for number in range(13_000):
-                name, text, _ = rows[number % len(rows)].split("|")
-                os.link(source / "wavs" / f"{name}.wav", big / "wavs" / f"u{number:05d}.wav")
-                metadata.write(f"u{number:05d}|{text}|{text}\n")
+        hours = build_large_corpus(demo.build(folder, "en", quiet), folder / "big", CLIPS)
         program = [sys.executable, str(ROOT / "smart_tuner_main.py")]
-        started = time.perf_counter()
-        subprocess.run([*program, "--mode", "check", "--data", "big"], check=True, capture_output=True)
-        checked = time.perf_counter() - started
-        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        checked = run_measured([*program, "--mode", "check", "--data", "big"])
         train = [*program, "--mode", "train", "--data", "big", "--preset", "demo", "--budget", "3it", "--study"]
         first = [first_iteration_seconds([*train, f"s{start}"]) for start in range(3)]
         print(
-            f"large corpus: 13,000 utterances checked and cached in {checked:.0f} s, largest process {memory:.2f} GiB "
-            f"(wanted < 2 GB); later starts reach iteration 1 after {', '.join(f'{one:.1f}' for one in first)} s "
-            "(wanted < 15)"
+            f"large corpus: {CLIPS:,} different utterances, {hours:.1f} h, checked and cached in {checked} "
+            f"(wanted < 240 s and 2 GB, all processes together); later starts reach iteration 1 after "
+            f"{', '.join(f'{one:.1f}' for one in first)} s (wanted < 15)"
         )
 
 
@@ -232,12 +222,12 @@ def first_iteration_seconds(command: list[str]) -> float:
 
 def gpu() -> None:
     """Published sizes, batch 64, bf16 and fp32: real frames a second and peak memory, LJSpeech's lengths."""
+    from benchmarks.large_corpus import LJSPEECH_LONGEST, draw_frames
+
     if not torch.cuda.is_available():
         print("gpu: none here")
         return
-    random = np.random.default_rng(0)
-    spread = random.beta(4, 2.1, 64)  # mean 566 / 870 of the longest, LJSpeech's shape
-    frames = [int(one) for one in np.clip(spread / spread.mean() * LJSPEECH_MEAN, 100, LJSPEECH_LONGEST)]
+    frames = draw_frames(64, np.random.default_rng(0))
     batch = synthetic_batch(64, [*sorted(frames)[:-1], LJSPEECH_LONGEST], 100, "cuda")
     for precision in (torch.float32, torch.bfloat16):
         model = Tacotron2(Sizes()).cuda()

@@ -4,22 +4,16 @@ Forward attention (Zhang et al., 1807.06736) has the same parameters: each step 
 next, and never back. A step may move by one token at most, so a text with more tokens than decoder steps cannot be read
 to its end: it wants a small reduction factor.
 
-B utterances, N tokens, A attention width, I = 2 * kernel inputs of the location's linear map.
+B utterances, N tokens, A attention width, H attention LSTM width, K taps of the location's convolution.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Function
 from torch.nn import functional as F
 
 from model.layers import ConvNorm, LinearNorm
-from model.recurrent import GradientSums, SharedTensors, StepwiseLinear
+from model.scoring import FLOOR
 from model.sizes import Sizes
-
-FLOOR = 1e-8
-"""Forward attention: what may be reached with less than this weight counts as out of reach, for good."""
 
 
 class LocationLayer(nn.Module):
@@ -46,6 +40,13 @@ class Attention(nn.Module):
         self.v = LinearNorm(sizes.attention_dim, 1, bias=False)
         self.location_layer = LocationLayer(sizes)
 
+    def tensors(self, memory_BNE: Tensor) -> list[Tensor]:
+        """What model/scoring.py scores with: query, keys, location and v, doubled as it wants them."""
+        keys_BNA = self.memory_layer(memory_BNE)
+        weights = self.query_layer.linear_layer.weight, self.v.linear_layer.weight[0]
+        query_AH, v_A = (2 * weight.to(keys_BNA.dtype) for weight in weights)
+        return [query_AH, 2 * keys_BNA, 2 * self.location_layer.combined_weight(), v_A]
+
     def start(self, memory_BNE: Tensor, padding_BN: Tensor) -> "LocationAlignment":
         """The attention over a batch of memories (B, N, E), before its first step; padding_BN is true at padding."""
         return LocationAlignment(self, memory_BNE, padding_BN)
@@ -55,11 +56,9 @@ class LocationAlignment:
     """Location-sensitive attention over one batch of memories, step after step. Make a new one for each pass."""
 
     def __init__(self, attention: Attention, memory_BNE: Tensor, padding_BN: Tensor) -> None:
-        keys_BNA = attention.memory_layer(memory_BNE)
-        self.dtype = keys_BNA.dtype  # what autocast chose
-        self.padding = padding_BN
-        self.query = StepwiseLinear(attention.query_layer.linear_layer.weight, self.dtype)
-        self.additive = AdditiveScores(attention, keys_BNA)
+        self.attention, self.padding = attention, padding_BN
+        self.keys_BNA = attention.memory_layer(memory_BNE)
+        self.location_A2K = attention.location_layer.combined_weight().unflatten(1, (2, -1))
         weight = attention.query_layer.linear_layer.weight  # the weights keep the parameters' precision
         self.weights_BN = weight.new_zeros(padding_BN.shape)
         self.total_BN = torch.zeros_like(self.weights_BN)
@@ -71,10 +70,14 @@ class LocationAlignment:
 
     def scores(self, hidden_BH: Tensor) -> Tensor:
         """Scores (B, N) of the tokens; minus infinity for padding, which so gets a weight of exactly 0."""
-        history_B2N = torch.stack([self.weights_BN, self.total_BN + self.weights_BN], dim=1)
-        self.total_BN = history_B2N[:, 1]
-        scores_BN = self.additive(self.query(hidden_BH), history_B2N).to(hidden_BH.dtype)
-        return scores_BN.masked_fill(self.padding, float("-inf"))
+        self.total_BN = self.total_BN + self.weights_BN
+        history_B2N = torch.stack([self.weights_BN, self.total_BN], dim=1)
+        located_BAN = F.conv1d(history_B2N, self.location_A2K, padding=self.location_A2K.shape[2] // 2)
+        query_B1A = self.attention.query_layer(hidden_BH)[:, None]
+        scores_BN: Tensor = self.attention.v((query_B1A + located_BAN.transpose(1, 2) + self.keys_BNA).tanh()).squeeze(
+            2
+        )
+        return scores_BN.to(hidden_BH.dtype).masked_fill(self.padding, float("-inf"))
 
 
 class ForwardAttention(Attention):
@@ -99,55 +102,3 @@ class ForwardAlignment(LocationAlignment):
         scores_BN = self.scores(hidden_BH) + reach_BN.clamp_min(FLOOR).log()
         self.weights_BN = F.softmax(scores_BN.masked_fill(reach_BN < FLOOR, float("-inf")), dim=1)
         return self.weights_BN
-
-
-class AdditiveScores:
-    """`v . tanh(query + location(history) + keys)` for every step of one forward pass. Make a new one for each pass.
-
-    A step keeps its query and history only; the features (B, N, A) are computed again in the backward pass, for kept
-    they would be most of the memory that a training takes. The gradients of keys and weights gather in one tensor each.
-    """
-
-    def __init__(self, attention: Attention, keys_BNA: Tensor) -> None:
-        location_AI = attention.location_layer.combined_weight().to(keys_BNA.dtype)
-        v_A = attention.v.linear_layer.weight[0].to(keys_BNA.dtype)
-        self.shared = SharedTensors(keys_BNA, location_AI, v_A)
-
-    def __call__(self, query_BA: Tensor, history_B2N: Tensor) -> Tensor:
-        """Scores (B, N) from a query (B, A) and a history (B, 2, N): the last weights and their running sum."""
-        keys_BNA, location_AI, v_A = self.shared.tensors
-        history_B2N = history_B2N.to(keys_BNA.dtype)
-        scores_BN: Tensor = _Score.apply(  # type: ignore[no-untyped-call]
-            query_BA, history_B2N, keys_BNA, location_AI, v_A, self.shared.sums
-        )
-        return scores_BN
-
-
-def _features(query: Tensor, history: Tensor, keys: Tensor, location: Tensor) -> tuple[Tensor, Tensor]:
-    """Features (B, N, A), and the windows (B, N, I) of the history around each token that they are made from."""
-    kernel = location.shape[1] // 2
-    padded = F.pad(history, (kernel // 2, kernel // 2))
-    windows = padded.unfold(2, kernel, 1).transpose(1, 2).flatten(2)
-    return (windows @ location.t()).add_(query[:, None]).add_(keys).tanh_(), windows
-
-
-class _Score(Function):
-    @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, history: Tensor, keys: Tensor, location: Tensor, v: Tensor, sums: GradientSums
-    ) -> Tensor:
-        ctx.sums = sums
-        ctx.save_for_backward(query, history, keys, location, v)
-        return _features(query, history, keys, location)[0] @ v
-
-    @staticmethod
-    def backward(ctx: Any, gradient_BN: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
-        query, history, keys, location, v = ctx.saved_tensors
-        features, windows = _features(query, history, keys, location)
-        v_part = gradient_BN.flatten() @ features.flatten(0, 1)
-        inner = (1 - features.square()).mul_(gradient_BN[:, :, None] * v)
-        location_part = inner.flatten(0, 1).t() @ windows.flatten(0, 1)
-        ctx.sums.add([inner, location_part, v_part])
-        kernel, tokens = location.shape[1] // 2, history.shape[2]
-        spread = F.fold((inner @ location).transpose(1, 2), (1, tokens + kernel - 1), (1, kernel)).squeeze(2)
-        return inner.sum(1), spread.narrow(2, kernel // 2, tokens), None, None, None, None

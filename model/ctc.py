@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.lengths import decoder_steps, length_mask
+from model.noise import dropout
 
 STRIDE = 2
 """Mel frames in a step: 23 ms at the usual hop, still two steps for each letter of fast speech."""
@@ -63,8 +64,8 @@ class CtcRecogniser(nn.Module):
         padding_B1T = ~length_mask(decoder_steps(frames_B, STRIDE), hidden.shape[2])[:, None]
         for layer, norm in zip(self.convolutions, self.norms, strict=True):
             change = F.gelu(norm(layer(hidden.masked_fill(padding_B1T, 0.0))))
-            hidden = hidden + F.dropout(change, self.dropout, self.training)
-        logits_BVT = self.output(F.dropout(hidden, self.dropout, self.training))
+            hidden = hidden + dropout(change, self.dropout, self.training)
+        logits_BVT = self.output(dropout(hidden, self.dropout, self.training))
         return F.log_softmax(logits_BVT.transpose(1, 2), dim=2)
 
 

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from model.products import linear
+
 
 class LinearNorm(nn.Module):
     """A linear layer with Xavier initialisation, under the published name `linear_layer`."""
@@ -13,8 +15,12 @@ class LinearNorm(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(..., inputs) to (..., outputs)."""
-        outputs: Tensor = self.linear_layer(inputs)
-        return outputs
+        return linear(inputs, self.linear_layer.weight, self.linear_layer.bias)
+
+
+def tanh(values: Tensor) -> Tensor:
+    """tanh, on a CPU by way of the sigmoid: torch's own takes ten times as long there."""
+    return (2 * values).sigmoid().mul(2).sub(1) if values.device.type == "cpu" else values.tanh()
 
 
 class ConvNorm(nn.Module):

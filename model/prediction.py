@@ -1,11 +1,11 @@
-"""What the network says of a batch.
+"""What a network says of a batch, and how it is asked.
 
 B utterances, N tokens, F mel frames, T decoder steps, M mel channels, V symbols, S style width.
 """
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -25,3 +25,18 @@ class Prediction:
     """The reference's style in a teacher-forced pass, the style spoken in when running freely."""
     predicted_style_BS: Tensor | None = None
     """The style predicted from the text."""
+
+
+class Network(nn.Module):
+    """What those who judge a network know of it: called, it is teacher-forced; `infer` lets it speak freely."""
+
+    @property
+    def reduction_factor(self) -> int:
+        """Mel frames that a decoder step predicts now."""
+        raise NotImplementedError
+
+    def infer(
+        self, tokens_BN: Tensor, tokens_B: Tensor, *, max_steps: int = 1000, gate_threshold: float = 0.5
+    ) -> Prediction:
+        """Free-running pass over symbol ids (B, N) of lengths (B,)."""
+        raise NotImplementedError

@@ -1,21 +1,24 @@
 """The corpus of a mode: opened, described before anything runs, and made ready for training."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from smart_tuner.cli.console import Console
 from smart_tuner.cli.options import Options, remove_made
 from smart_tuner.errors import SettingsError
 from smart_tuner.evaluation.freerun import speaks_freely
-from smart_tuner.evaluation.recogniser import Recogniser
-from smart_tuner.evaluation.recogniser_training import prepare_recogniser
+from smart_tuner.evaluation.recogniser import Recogniser, recogniser_file
+from smart_tuner.evaluation.recogniser_training import await_recogniser, is_readable, prepare_recogniser
+from smart_tuner.execution.beside import Beside
 from smart_tuner.settings.settings import Settings
 from smart_tuner.space.checks import list_values
 from smart_tuner.space.space import Space
 from smart_tuner.speech import corpus, demo, preflight
 from smart_tuner.speech.cache import MelCache
+from smart_tuner.speech.cores import count_cores
 from smart_tuner.speech.corpus import Corpus, Examples
 from smart_tuner.speech.notes import CorpusNote, require_fit
 from smart_tuner.speech.preconditions import judge_settings
@@ -67,7 +70,7 @@ def open_corpus(options: Options, settings: Settings, console: Console) -> Corpu
 
 
 def prepare_corpus(options: Options, settings: Settings, console: Console, largest: Settings | None = None) -> Examples:
-    """The corpus, checked, with all its mels in the cache and, where it is wanted, its recogniser.
+    """The corpus, checked, with all its mels in the cache; as yet without a recogniser.
 
     largest: settings with the largest batch of a search; such a batch must be there too. Raises CorpusError.
     """
@@ -82,17 +85,56 @@ def prepare_corpus(options: Options, settings: Settings, console: Console, large
         f"{train:,} for training, {validation:,} for validation",
     )
     warn_of(examples.notes, console)
-    if not speaks_freely(settings) or settings.tracking.recogniser_steps == 0:
+    return examples
+
+
+def wants_recogniser(settings: Settings) -> bool:
+    """Whether a training is to be judged by what a recogniser reads."""
+    return speaks_freely(settings) and settings.tracking.recogniser_steps > 0
+
+
+def add_recogniser(examples: Examples, options: Options, settings: Settings, console: Console) -> Examples:
+    """The examples with their recogniser where one is wanted, trained first when need be. Raises DataError."""
+    if not wants_recogniser(settings):
         return examples
     with console.counting("training the recogniser that reads speech back (once for this corpus)") as report:
         file = prepare_recogniser(examples, settings, options.files.recognisers, report)
     recogniser = Recogniser.load(file)
+    describe_recogniser(recogniser, console)
+    if recogniser.no_judge:
+        return dataclasses.replace(examples, no_judge=recogniser.no_judge)
+    return dataclasses.replace(examples, recogniser=file)
+
+
+@contextmanager
+def recogniser_beside(
+    examples: Examples, options: Options, settings: Settings, console: Console
+) -> Iterator[tuple[Examples, Callable[[], None]]]:
+    """Within it, a recogniser that is wanted and not there is trained in a process of its own, if a core is free.
+
+    Yields the examples with their recogniser, and a check that says when it is made and raises what went wrong.
+    """
+    file = recogniser_file(options.files.recognisers, examples.digest, settings, examples.corpus.symbols.symbols)
+    if not wants_recogniser(settings) or count_cores() < 2 or is_readable(file):
+        yield add_recogniser(examples, options, settings, console), lambda: None
+        return
+    console.say("Recogniser", "reads speech back; it is trained beside the voice, once for this corpus")
+    with Beside(partial(await_recogniser, examples, settings, file), "training of the recogniser") as beside:
+
+        def check() -> None:
+            if beside.check():
+                describe_recogniser(Recogniser.load(file), console)
+
+        yield dataclasses.replace(examples, recogniser=file, recogniser_awaited=True), check
+
+
+def describe_recogniser(recogniser: Recogniser, console: Console) -> None:
+    """How well it reads, or why it judges nothing."""
     if recogniser.no_judge:
         console.say("Recogniser", f"is no judge: {recogniser.no_judge}; {NOT_MEASURED}", "yellow")
-        return dataclasses.replace(examples, no_judge=recogniser.no_judge)
-    rate = f"{recogniser.cer_recorded:.0%}"
-    console.say("Recogniser", f"reads recorded speech back with a character error rate of {rate}")
-    return dataclasses.replace(examples, recogniser=file)
+    else:
+        rate = f"{recogniser.cer_recorded:.0%}"
+        console.say("Recogniser", f"reads recorded speech back with a character error rate of {rate}")
 
 
 def describe_plan(options: Options, settings: Settings, console: Console) -> tuple[list[tuple[int, int]], int]:

@@ -123,9 +123,12 @@ class Session(Generic[S]):
             if not self.closed:  # it broke before, or between, its trials
                 self.close("FAILED")
 
-    def train_trials(self, train: Train, deadline: float | None) -> None:
+    def train_trials(
+        self, train: Train, deadline: float | None, check_beside: Callable[[], None] = lambda: None
+    ) -> None:
         """Train the study's trials until they are done; then the study's run in MLflow ends and sums it up.
 
+        check_beside raises what went wrong with what is made beside the trials; they then go on another time.
         Raises Interrupted when the user ends them earlier; once the time is up, what there is gets its conclusion.
         """
         executor: Executor = Processes(train, self.slots, self.folder)
@@ -134,8 +137,10 @@ class Session(Generic[S]):
         recorder = MlflowRecorder(self.parent, self._dataset(), self.folder, self.extras)
 
         def why_stop() -> Literal["user", "budget"] | None:
-            late = deadline is not None and time.monotonic() >= deadline
-            return "user" if self.stop.is_set() else "budget" if late else None
+            if self.stop.is_set():
+                return "user"
+            check_beside()
+            return "budget" if deadline is not None and time.monotonic() >= deadline else None
 
         status = "FAILED"
         try:

@@ -5,7 +5,7 @@ from functools import partial
 
 from smart_tuner.analysis.results import Result, summarise_training
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.corpus import describe_budget, describe_plan, prepare_corpus
+from smart_tuner.cli.corpus import describe_budget, describe_plan, prepare_corpus, recogniser_beside
 from smart_tuner.cli.options import Options
 from smart_tuner.cli.session import Session, find_deadline, find_initial_weights, require_stores, study_name
 from smart_tuner.errors import Fault, Interrupted
@@ -27,33 +27,46 @@ def run_train(options: Options, console: Console) -> int:
     require_stores(options)
     deadline = find_deadline(options)
     slots = find_slots(choose_device(options.device), 1)
-    examples = prepare_corpus(options, settings, console)
-    start = find_initial_weights(options, settings, examples)
-    name = options.study or study_name("train", settings, examples, start)
+    prepared = prepare_corpus(options, settings, console)
+    with recogniser_beside(prepared, options, settings, console) as (examples, check_beside):
+        start = find_initial_weights(options, settings, examples)
+        name = options.study or study_name("train", settings, examples, start)
 
-    def make_study() -> TrainStudy:
-        folder = options.files.study(name)
-        return TrainStudy(
-            name, options.storage, settings, examples.digest, options.trials, repair=repair, folder=folder, start=start
-        )
+        def make_study() -> TrainStudy:
+            folder = options.files.study(name)
+            return TrainStudy(
+                name,
+                options.storage,
+                settings,
+                examples.digest,
+                options.trials,
+                repair=repair,
+                folder=folder,
+                start=start,
+            )
 
-    with Session(
-        options, console, name=name, settings=settings, examples=examples, slots=slots, make_study=make_study
-    ) as session:
-        announce_training(session, settings)
-        try:
-            session.train_trials(partial(train_trial, examples=examples), deadline)
-        except (Interrupted, Fault) as end:
-            return session.leave(end)
-        session.show_conclusion(session.conclude())
-        results = session.study.results()
-        best = summarise_training(results).best
-        if best is not None:
-            folder = session.folder.trial(best.number)
-            files = [f"{file.name}/" if file.is_dir() else file.name for file in folder.kept if file.exists()]
-            console.say("Files", f"{folder.path}/: {', '.join(files)}")
-        elif results:
-            say_what_is_left(session, results)
+        with Session(
+            options, console, name=name, settings=settings, examples=examples, slots=slots, make_study=make_study
+        ) as session:
+            announce_training(session, settings)
+            try:
+                session.train_trials(partial(train_trial, examples=examples), deadline, check_beside)
+            except (Interrupted, Fault) as end:
+                return session.leave(end)
+            return conclude_training(session)
+
+
+def conclude_training(session: Session[TrainStudy]) -> int:
+    """What came of it, said. The exit code."""
+    session.show_conclusion(session.conclude())
+    results = session.study.results()
+    best = summarise_training(results).best
+    if best is not None:
+        folder = session.folder.trial(best.number)
+        files = [f"{file.name}/" if file.is_dir() else file.name for file in folder.kept if file.exists()]
+        session.console.say("Files", f"{folder.path}/: {', '.join(files)}")
+    elif results:
+        say_what_is_left(session, results)
     return 0 if best is not None else 1
 
 

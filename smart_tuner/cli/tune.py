@@ -9,7 +9,14 @@ from typing import Any
 from smart_tuner.analysis.conclusions import Winner, find_winner
 from smart_tuner.cli import forecast
 from smart_tuner.cli.console import Console
-from smart_tuner.cli.corpus import describe_budget, describe_plan, judge_search, prepare_corpus, warn_of
+from smart_tuner.cli.corpus import (
+    add_recogniser,
+    describe_budget,
+    describe_plan,
+    judge_search,
+    prepare_corpus,
+    warn_of,
+)
 from smart_tuner.cli.inputs import find_space
 from smart_tuner.cli.options import Options
 from smart_tuner.cli.session import Session, find_deadline, find_initial_weights, require_stores, study_name
@@ -134,6 +141,7 @@ def prepare_search(
     """The corpus made ready, and all that the search needs of it. Raises UserError."""
     deadline = find_deadline(options)
     examples = prepare_corpus(options, settings, console, largest_batch(space, settings))
+    examples = add_recogniser(examples, options, settings, console)
     settings = at_equal_data(settings, len(examples.train))
     space = dataclasses.replace(space, budget=settings.hparams.budget)
     lengths = [(example.frames, len(example.tokens)) for example in examples.train]

@@ -5,7 +5,7 @@ its own. It reads the same sentences with the same seeds every time, so that tri
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from model.lengths import decoder_steps
+from model.prediction import Network
 from model.speech_faults import faults, spoken_steps
-from model.tacotron2 import Tacotron2
 from smart_tuner.evaluation.frozen import frozen
 from smart_tuner.evaluation.recogniser import Recogniser, may_rest
 from smart_tuner.settings.settings import Settings
@@ -62,12 +62,20 @@ class FreeRunning:
         self.examples = list(validation[: settings.tracking.freerun_sentences])
         self.plan = validation_batches(self.examples)
         self.symbols, self.recogniser = symbols, recogniser
+        self.awaited: Callable[[], Recogniser] | None = None
+        """Gives a recogniser that is still being trained, once it is there; the last evaluation alone asks for it.
+
+        Which evaluations have a judge thus hangs on how a training begins, not on who is faster.
+        """
+        self.no_judge = ""
+        """Why the recogniser that was awaited judges nothing."""
+        self._cer_recorded: float | None = None
         self.rests = torch.tensor([may_rest(symbol) for symbol in symbols])
         self.frame_seconds = settings.speech.hop_length / settings.speech.sampling_rate
         self.rows: list[dict[str, Any]] = []
         """Each reading of the last run: name, seed, faults, seconds, distortion, text and transcript."""
 
-    def run(self, model: Tacotron2, device: torch.device) -> dict[str, float]:
+    def run(self, model: Network, device: torch.device, *, last: bool = False) -> dict[str, float]:
         """The validation.freerun.* metrics of a voice; keeps the rows they come from.
 
         failure_rate  share of the readings with a fault (model/speech_faults.py) or without sound
@@ -75,22 +83,33 @@ class FreeRunning:
         cer           character error rate of all readings; one without sound is an empty transcript
         cer_recorded  the same of the recordings of these sentences; both are there with a recogniser only
         """
+        if last and self.awaited is not None:
+            self._take(self.awaited())
         readings = [reading for seed in SEEDS for reading in self._read(model, device, seed)]
         spoken = [reading.mel_MF for reading in readings]
-        heard = self.recogniser.transcribe(spoken) if self.recogniser else [None] * len(spoken)
-        self.rows = [self._row(*both) for both in zip(readings, heard, strict=True)]
+        judge = self.recogniser
+        heard = judge.hear(spoken) if judge else []
+        transcripts = [judge.alphabet.text(labels) for labels in heard] if judge else [None] * len(spoken)
+        self.rows = [self._row(*both) for both in zip(readings, transcripts, strict=True)]
         metrics = {"failure_rate": sum(reading.failed for reading in readings) / len(readings)}
         distortions = [reading.distortion for reading in readings if reading.distortion is not None]
         if distortions:
             metrics["mcd"] = sum(distortions) / len(distortions)
-        if self.recogniser:
-            texts = [reading.example.tokens for reading in readings]
-            recorded = [load_mel(example) for example in self.examples]
-            metrics["cer"] = self.recogniser.error_rate(spoken, texts)
-            metrics["cer_recorded"] = self.recogniser.error_rate(
-                recorded, [example.tokens for example in self.examples]
-            )
+        if judge:
+            metrics["cer"] = judge.error_rate_of(heard, [reading.example.tokens for reading in readings])
+            metrics["cer_recorded"] = self._judge_recordings(judge)
         return {f"validation.freerun.{name}": value for name, value in metrics.items()}
+
+    def _take(self, recogniser: Recogniser) -> None:
+        self.awaited, self.no_judge = None, recogniser.no_judge
+        self.recogniser = None if self.no_judge else recogniser
+
+    def _judge_recordings(self, judge: Recogniser) -> float:
+        """Always the same, so measured once."""
+        if self._cer_recorded is None:
+            recorded = [load_mel(example) for example in self.examples]
+            self._cer_recorded = judge.error_rate(recorded, [example.tokens for example in self.examples])
+        return self._cer_recorded
 
     def _row(self, reading: Reading, transcript: str | None) -> dict[str, Any]:
         return {
@@ -103,7 +122,7 @@ class FreeRunning:
             "transcript": transcript,
         }
 
-    def _read(self, model: Tacotron2, device: torch.device, seed: int) -> Iterator[Reading]:
+    def _read(self, model: Network, device: torch.device, seed: int) -> Iterator[Reading]:
         r = model.reduction_factor
         for indices, batch in zip(self.plan, load_batches(self.examples, self.plan, device), strict=True):
             limits_B = LONGEST * decoder_steps(batch.frames_B, r)

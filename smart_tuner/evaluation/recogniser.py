@@ -24,7 +24,7 @@ from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.batches import collate
 from smart_tuner.speech.mel_file import MEL_VERSION
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same corpus comes to give another recogniser: those made before are then left alone."""
 TEXT = ("front_end", "stress")
 AUDIO = ("sampling_rate", "filter_length", "hop_length", "win_length", "n_mel_channels", "mel_fmin", "mel_fmax")
@@ -130,8 +130,12 @@ class Recogniser:
 
         NaN when the texts have no characters.
         """
+        return self.error_rate_of(self.hear(mels), tokens)
+
+    def error_rate_of(self, heard: Sequence[Sequence[int]], tokens: Sequence[NDArray[np.int64]]) -> float:
+        """The same of what was heard already, as labels."""
         meant = [self.alphabet.spell(text) for text in tokens]
-        edits = sum(levenshtein(heard, text) for heard, text in zip(self.hear(mels), meant, strict=True))
+        edits = sum(levenshtein(labels, text) for labels, text in zip(heard, meant, strict=True))
         characters = sum(map(len, meant))
         return edits / characters if characters else math.nan
 
@@ -165,5 +169,8 @@ def write_recogniser(file: Path, recogniser: Recogniser) -> None:
     network = recogniser.network.cpu()
     kept = {"mels": len(network.mean_M), "cer_recorded": recogniser.cer_recorded, "untrained": recogniser.untrained}
     part = file.with_suffix(".part")
-    torch.save({"symbols": recogniser.alphabet.symbols, **kept, "state_dict": network.state_dict()}, part)
-    part.replace(file)
+    try:
+        torch.save({"symbols": recogniser.alphabet.symbols, **kept, "state_dict": network.state_dict()}, part)
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)

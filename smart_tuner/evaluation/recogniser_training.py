@@ -7,6 +7,7 @@ Its training ends by steps and by an error, never by the clock: a busy machine g
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count, islice, pairwise
 from pathlib import Path
 
@@ -59,12 +60,34 @@ def prepare_recogniser(
     file = recogniser_file(folder, examples.digest, settings, examples.corpus.symbols.symbols)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock")):
+        with FileLock(file.with_suffix(".lock")), one_thread():
             if not is_readable(file):
                 write_recogniser(file, make_recogniser(examples, settings, report, device))
     except OSError as problem:
         raise StorageError(f"The recogniser {file} cannot be written: {problem.strerror or problem}.") from problem
     return file
+
+
+def await_recogniser(examples: Examples, settings: Settings, file: Path) -> Recogniser:
+    """The recogniser that another process trains; trained here if that process has ended without it.
+
+    Raises DataError, StorageError.
+    """
+    return Recogniser.load(prepare_recogniser(examples, settings, file.parent, lambda done, total: None))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one: the voice that trains beside leaves one core free, and two threads on it wait for each other.
+
+    The number decides the last bits of sums, and so in the end the weights: it is the same everywhere.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_recogniser(examples: Examples, settings: Settings, report: Report, device: torch.device) -> Recogniser:

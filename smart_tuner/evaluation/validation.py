@@ -11,8 +11,7 @@ from torch import Tensor
 from model import alignment
 from model.lengths import decoder_steps
 from model.losses import gate_losses, taco_losses
-from model.prediction import Prediction
-from model.tacotron2 import Tacotron2
+from model.prediction import Network, Prediction
 from smart_tuner.evaluation.frozen import frozen
 from smart_tuner.speech.batches import Batch, Example, load_batches, validation_batches
 from smart_tuner.trial import Exhibit
@@ -36,7 +35,7 @@ class Validation:
         """Name, tokens, loss and alignment_score of each, as the last validation measured them."""
 
     @torch.no_grad()
-    def run(self, model: Tacotron2, device: torch.device) -> dict[str, float]:
+    def run(self, model: Network, device: torch.device) -> dict[str, float]:
         """The validation.* metrics of a model, teacher-forced; keeps the exhibit and what each utterance came to."""
         columns = []
         with frozen(model, device):

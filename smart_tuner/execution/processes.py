@@ -10,6 +10,7 @@ from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.process import BaseProcess
 
 from smart_tuner.errors import LostWorkerError, SmartTunerError
 from smart_tuner.execution.signals import SIGNALS
@@ -61,7 +62,7 @@ class Processes:
                 event = pipe.recv()
             except (EOFError, OSError):  # OSError: it ended in the middle of an event
                 running.process.join()
-                event = Ended(LostWorkerError(f"The process of {running.name} ended {_how(running.process)}."))
+                event = Ended(LostWorkerError(f"The process of {running.name} ended {describe_exit(running.process)}."))
             if isinstance(event, _Bug):
                 event = Ended(RuntimeError(f"A bug in the process of {running.name}:\n{event.traceback}"))
             if isinstance(event, Ended):
@@ -118,7 +119,8 @@ class _Bug:
     traceback: str
 
 
-def _how(process: ForkServerProcess) -> str:
+def describe_exit(process: BaseProcess) -> str:
+    """How a process has ended."""
     code = process.exitcode or 0
     return f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from smart_tuner.errors import SettingsError
+from smart_tuner.speech.cores import count_cores
 
 MOST_ON_CPU = 4
 """Slots on a CPU unless more are asked for: each takes memory."""
@@ -45,7 +46,7 @@ def find_slots(device: torch.device, workers: int, per_gpu: int = 1, *, every_gp
     0 workers: every slot of the GPUs, up to 4 on a CPU. Raises SettingsError for more workers than slots. On a CPU
     the threads leave a core free where they can: those that wait for a busy core lose more than the core gives.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = count_cores()
     if device.type == "cuda":
         gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if every_gpu else [str(device)]
         devices = gpus * per_gpu

@@ -42,6 +42,9 @@ class Hparams:
     """Global gradient norm above which gradients are scaled down."""
     fp16_run: bool = False
     """Mixed precision asked for: bf16 where the GPU can, fp16 with loss scaling elsewhere, fp32 on a CPU."""
+    decoder_loop: Literal["fast", "plain"] = "fast"
+    """How training walks through the decoder's steps: by the backward pass written for it, or by autograd alone, with
+    the same numbers, rounding aside, in twice the time."""
     reduction_factor: int = ranged(1, low=1, high=10)
     """Mel frames that one decoder step predicts (r), at the start when there is a reduction_schedule."""
     reduction_schedule: str = ""

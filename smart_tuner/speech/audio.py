@@ -2,6 +2,9 @@
 
 The mels are those that public Tacotron 2 and HiFi-GAN models use: magnitude spectrogram, Slaney mel filters, natural
 logarithm with a floor of 1e-5.
+
+BLAS computes with one thread here: its products are so small that more threads spend their time waiting, and rounding
+would hang on how many cores there are.
 """
 
 import functools
@@ -15,6 +18,7 @@ import librosa
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from smart_tuner.paths import is_file
 from smart_tuner.settings.speech import Speech
@@ -66,7 +70,10 @@ class _Stream(soundfile.SoundFile):  # type: ignore[misc]
 
 def read_audio(path: Path) -> tuple[Samples, int, int]:
     """Mono samples in -1..1, sample rate and number of channels. Raises AudioFileError, OSError."""
-    content = path.read_bytes()
+    return _decode(path, path.read_bytes())
+
+
+def _decode(path: Path, content: bytes) -> tuple[Samples, int, int]:
     if not content:
         raise AudioFileError("empty file")
     whole = complete(content)
@@ -101,7 +108,8 @@ def _reason(problem: soundfile.LibsndfileError) -> str:
 
 def analyse(path: Path, speech: Speech) -> tuple[NDArray[np.float32], AudioFacts]:
     """Log-mel spectrogram (M, F) of a file, trimmed and resampled, and what was found. Raises AudioFileError."""
-    samples, rate, channels = read_audio(path)
+    content = path.read_bytes()
+    samples, rate, channels = _decode(path, content)
     if not len(samples):
         raise AudioFileError("holds no samples")
     if len(samples) * speech.sampling_rate < speech.hop_length * rate:
@@ -118,7 +126,7 @@ def analyse(path: Path, speech: Speech) -> tuple[NDArray[np.float32], AudioFacts
         raise AudioFileError("shorter than a mel frame")
     mel = log_mel(trimmed, speech)
     facts = AudioFacts(
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=hashlib.sha256(content).hexdigest(),
         seconds=len(samples) / rate,
         frames=mel.shape[1],
         sample_rate=rate,
@@ -156,22 +164,30 @@ def log_mel(samples: Samples, speech: Speech) -> NDArray[np.float32]:
         padded, n_fft=speech.filter_length, hop_length=speech.hop_length, win_length=speech.win_length, center=False
     )
     magnitude = np.sqrt(spectrum.real**2 + spectrum.imag**2 + 1e-9)
-    mel: NDArray[np.float32] = np.log(np.maximum(mel_filters(speech) @ magnitude, FLOOR)).astype(np.float32)
+    with _threads().limit(limits=1, user_api="blas"):
+        mel: NDArray[np.float32] = np.log(np.maximum(mel_filters(speech) @ magnitude, FLOOR)).astype(np.float32)
     return mel
+
+
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """Of the libraries that are loaded, which it takes some milliseconds to find."""
+    return ThreadpoolController()
 
 
 def griffin_lim(mel: NDArray[np.float32], speech: Speech) -> Samples:
     """Samples from a log-mel spectrogram (M, F) by phase reconstruction: intelligible, not beautiful."""
     frames, fewest = mel.shape[1], -(-speech.filter_length // speech.hop_length) + 1
     mel = np.pad(mel, ((0, 0), (0, max(0, fewest - frames))), constant_values=np.log(FLOOR))
-    linear = librosa.feature.inverse.mel_to_stft(
-        np.exp(mel),
-        sr=speech.sampling_rate,
-        n_fft=speech.filter_length,
-        power=1.0,
-        fmin=speech.mel_fmin,
-        fmax=speech.mel_fmax,
-    )
+    with _threads().limit(limits=1, user_api="blas"):
+        linear = librosa.feature.inverse.mel_to_stft(
+            np.exp(mel),
+            sr=speech.sampling_rate,
+            n_fft=speech.filter_length,
+            power=1.0,
+            fmin=speech.mel_fmin,
+            fmax=speech.mel_fmax,
+        )
     samples = librosa.griffinlim(
         linear**1.2, n_iter=60, hop_length=speech.hop_length, win_length=speech.win_length, random_state=0
     )

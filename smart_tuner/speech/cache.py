@@ -6,7 +6,6 @@ index.jsonl with what was found in each. An interrupted build goes on where it s
 
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +23,7 @@ from smart_tuner.sealed import DamagedError, seal_line, unseal_line, whole_lines
 from smart_tuner.settings.speech import Speech
 from smart_tuner.speech.audio import AudioFacts, analyse
 from smart_tuner.speech.containers import AudioFileError
+from smart_tuner.speech.cores import count_cores
 from smart_tuner.speech.mel_file import MEL_VERSION, SUFFIX, read_mel, write_mel
 
 AUDIO_FIELDS = [
@@ -111,9 +111,7 @@ class MelCache:
 def _analyse_all(jobs: list[tuple[Path, Path]], speech: Speech) -> Iterator[AudioFacts | str]:
     """Yields, in order, facts or what is wrong, from as many processes as there are cores."""
     work = partial(_analyse_one, speech=speech)
-    workers = min(
-        len(jobs) // 8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    workers = min(len(jobs) // 8, count_cores())
     if workers < 2:
         yield from map(work, jobs)
         return

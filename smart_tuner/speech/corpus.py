@@ -75,6 +75,8 @@ class Examples:
     """What the preflight said of it."""
     recogniser: Path | None = None
     """File of the recogniser that was trained on these mels, when free-running speech is to be judged."""
+    recogniser_awaited: bool = False
+    """Whether it is still being trained, in another process, when the training of voices begins."""
     no_judge: str = ""
     """Why the recogniser that was trained judges nothing."""
 

@@ -1,10 +1,13 @@
 """Where speech begins, ends and rests in a recording. Levels are of what changes in time: neither an offset nor mains
 hum nor a click makes a silence loud, nor speech quiet beside it.
+
+scipy's Fourier transform takes half of numpy's time for the window of 706 samples at 22,050 Hz, a fifth for 512.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -67,7 +70,7 @@ def _measure_level(samples: NDArray[np.float32], rate: int, hop: int) -> NDArray
     edges = np.unique(np.geomspace(lowest, width // 2, BANDS).astype(int))[:-1]
     power = np.concatenate(
         [
-            np.add.reduceat(np.abs(np.fft.rfft(windows[start : start + BLOCK] * taper)) ** 2, edges, axis=1)
+            np.add.reduceat(np.abs(scipy.fft.rfft(windows[start : start + BLOCK] * taper)) ** 2, edges, axis=1)
             for start in range(0, len(windows), BLOCK)
         ]
     ).astype(np.float32)

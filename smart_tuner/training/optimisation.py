@@ -65,7 +65,7 @@ def make_optimizer(parameters: Iterable[nn.Parameter], hparams: Hparams, device:
         lr=hparams.learning_rate,
         weight_decay=hparams.weight_decay,
         eps=hparams.adam_eps,
-        fused=device.type == "cuda",
+        fused=device.type in ("cuda", "cpu"),
     )
 
 

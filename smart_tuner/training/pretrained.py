@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.tacotron2 import Tacotron2
+from model.prediction import Network
 from smart_tuner import checkpoint
 from smart_tuner.errors import CheckpointError, SettingsError
 from smart_tuner.settings.speech import Speech
@@ -100,7 +100,7 @@ class WeightsFile:
         return cls(weights=weights, symbols=PUBLISHED_SYMBOLS, audio=PUBLISHED_AUDIO)
 
 
-def load_pretrained(model: Tacotron2, path: Path, symbols: Sequence[str], speech: Speech) -> LoadedWeights:
+def load_pretrained(model: Network, path: Path, symbols: Sequence[str], speech: Speech) -> LoadedWeights:
     """Begin with the weights of a checkpoint, and nothing else of it; the answer lists what was not loaded.
 
     Known symbols keep their rows, new ones start from the mean row. Raises CheckpointError for a file that is none and

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from filelock import FileLock, Timeout
 from smart_tuner.errors import CheckpointError, Interrupted, SettingsError, StorageError, TrialStopped, Verdict
 from smart_tuner.evaluation.freerun import FreeRunning, speaks_freely
 from smart_tuner.evaluation.recogniser import Recogniser
+from smart_tuner.evaluation.recogniser_training import await_recogniser
 from smart_tuner.health.watch import Watch
 from smart_tuner.paths import TrialFolder
 from smart_tuner.progress import SCORE, Progress
@@ -90,8 +92,11 @@ def make_trainer(trial: Trial, examples: Examples, device: torch.device, folder:
     settings, symbols = trial.settings, examples.corpus.symbols.symbols
     freerun = None
     if speaks_freely(settings):
-        recogniser = Recogniser.load(examples.recogniser) if examples.recogniser else None
-        freerun = FreeRunning(examples.validation, symbols, settings, recogniser)
+        freerun = FreeRunning(examples.validation, symbols, settings)
+        if examples.recogniser is not None and examples.recogniser_awaited:
+            freerun.awaited = partial(await_recogniser, examples, settings, examples.recogniser)
+        elif examples.recogniser is not None:
+            freerun.recogniser = Recogniser.load(examples.recogniser)
     data = TrainingData(
         train=examples.train,
         validation=examples.validation,
@@ -150,6 +155,7 @@ def describe_run(trial: Trial, examples: Examples, trainer: Trainer) -> Opening:
         },
         tags={
             "device": str(trainer.device),
+            "threads": str(torch.get_num_threads()),
             "precision": str(trainer.precision).removeprefix("torch."),
             "dataset.language": examples.corpus.language,
             "dataset.digest": examples.digest,
@@ -211,4 +217,6 @@ def closing_facts(trainer: Trainer) -> tuple[dict[str, Any], dict[str, str]]:
     precision = str(trainer.precision).removeprefix("torch.")  # not what the run was opened with, if fp16 was given up
     fp16 = trainer.scaler.is_enabled() or state.overflowed
     skipped = {"fp16.skipped_steps": str(state.skipped), "precision": precision} if fp16 else {}
-    return ({} if trainer.planned_epochs() else params), skipped
+    why = trainer.freerun.no_judge if trainer.freerun is not None else ""
+    judged = {"recogniser.no_judge": why} if why else {}
+    return ({} if trainer.planned_epochs() else params), {**skipped, **judged}

@@ -55,6 +55,7 @@ class Trainer:
             torch.cuda.reset_peak_memory_stats(device)
         self.model = Tacotron2(settings.sizes(len(data.symbols)))
         self.model.set_mean_mel(torch.from_numpy(data.mean_mel))
+        self.model.decoder.fast = hparams.decoder_loop == "fast"
         self.model.to(device)
         self.ema = optimisation.WeightAverage(self.model, hparams.ema_decay)
         self.norms = optimisation.BatchNorms(self.model)
@@ -296,7 +297,7 @@ class Trainer:
             self._tick()
             count = self.settings.tracking.freerun_evaluations
             if self.freerun is not None and state.freerun_is_due(self.used(), count, formed=formed):
-                metrics |= self.freerun.run(self.model, self.device)
+                metrics |= self.freerun.run(self.model, self.device, last=self.used() >= 1)
                 self._tick()
         if self.device.type == "cuda":
             metrics["gpu.peak_memory"] = torch.cuda.max_memory_allocated(self.device) / 2**30  # GiB

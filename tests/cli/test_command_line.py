@@ -81,6 +81,20 @@ def test_a_wrong_option_is_a_usage_error(wrong: list[str]) -> None:
 
 
 @pytest.mark.slow
+def test_a_recogniser_that_cannot_be_kept_ends_the_training_beside_it(folder: Path) -> None:
+    (folder / "smart_tuner_files").mkdir()
+    (folder / "smart_tuner_files" / "recognisers").touch()
+    small.tracking_store(folder)
+    words = ("--data", "beeps", "--settings", "small.yaml", "--set", "tracking.recogniser_steps=5")
+    refused = invoke("--mode", "train", *words, "--device", "cpu", "--budget", "100000it")
+    assert refused.exit_code == 2
+    assert sentence(refused).startswith("The recogniser smart_tuner_files/recognisers/")
+    assert "cannot be written" in sentence(refused)
+    (trial,) = runs(folder)[2]
+    assert trial.info.status == "KILLED"
+
+
+@pytest.mark.slow
 def test_a_clip_that_cannot_be_used_stops_before_any_run(folder: Path) -> None:
     (folder / "beeps" / "wavs" / "beep-03.wav").unlink()
     result = invoke(*TRAIN)

@@ -140,6 +140,41 @@ def test_the_recogniser_judges_voice_and_recordings_alike(examples: list[Example
     json.dumps(freerun.rows)
 
 
+def judge(cer: float = 0.1) -> Recogniser:
+    torch.manual_seed(0)
+    return Recogniser(CtcRecogniser(small.MELS, 11), Alphabet(small.SYMBOLS), cer)
+
+
+def test_what_was_said_is_read_once_and_the_recordings_once_for_all(
+    examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recogniser, read, hear = judge(), list[int](), Recogniser.hear
+    monkeypatch.setattr(Recogniser, "hear", lambda self, mels: read.append(len(mels)) or hear(self, mels))
+    freerun = FreeRunning(examples, small.SYMBOLS, wanted(), recogniser)
+    first, second = (freerun.run(Perfect(examples, wanted()), small.CPU) for _ in range(2))
+    assert first == second
+    assert read == [4 * len(SEEDS), 4, 4 * len(SEEDS)]
+
+
+def test_the_last_evaluation_alone_waits_for_a_recogniser(examples: list[Example]) -> None:
+    asked = list[int]()
+    freerun = FreeRunning(examples, small.SYMBOLS, wanted())
+    freerun.awaited = lambda: asked.append(1) or judge()  # type: ignore[func-returns-value]
+    early = freerun.run(Perfect(examples, wanted()), small.CPU)
+    assert (asked, freerun.rows[0]["transcript"]) == ([], None)
+    late = freerun.run(Perfect(examples, wanted()), small.CPU, last=True)
+    assert (asked, freerun.no_judge) == ([1], "")
+    assert {name.removeprefix("validation.freerun.") for name in late.keys() - early.keys()} == {"cer", "cer_recorded"}
+
+
+def test_an_awaited_recogniser_that_reads_badly_judges_nothing(examples: list[Example]) -> None:
+    freerun = FreeRunning(examples, small.SYMBOLS, wanted())
+    freerun.awaited = lambda: judge(0.9)
+    metrics = freerun.run(Perfect(examples, wanted()), small.CPU, last=True)
+    assert "validation.freerun.cer" not in metrics
+    assert "90%, more than 30%" in freerun.no_judge
+
+
 def test_rows_hold_the_text_without_the_end_symbol(examples: list[Example]) -> None:
     freerun = FreeRunning(examples, small.SYMBOLS, wanted())
     freerun.run(Perfect(examples, wanted()), small.CPU)

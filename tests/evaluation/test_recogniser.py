@@ -4,13 +4,14 @@ import dataclasses
 import io
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from model.ctc import CtcRecogniser
 from smart_tuner.errors import CheckpointError, DataError, StorageError
@@ -20,6 +21,7 @@ from smart_tuner.evaluation.recogniser_training import (
     CPU,
     Best,
     RecogniserTraining,
+    await_recogniser,
     list_alignable,
     mask_spans,
     prepare_recogniser,
@@ -213,6 +215,26 @@ def test_a_slow_machine_gets_the_same_recogniser(tmp_path: Path, monkeypatch: py
     slow = training_of(small.examples(tmp_path, 9)).run(STEPS, nothing)
     one, other = fast.network.state_dict(), slow.network.state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_one_thread_trains_it_wherever_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, real, before = list[int](), recogniser_training.ctc_loss, torch.get_num_threads()
+    counted: Callable[..., Tensor] = lambda *given: threads.append(torch.get_num_threads()) or real(*given)  # noqa: E731
+    monkeypatch.setattr(recogniser_training, "ctc_loss", counted)
+    torch.set_num_threads(3)
+    try:
+        prepare_recogniser(corpus(tmp_path), wanted(), tmp_path / "kept", nothing)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1] * STEPS
+
+
+def test_a_recogniser_that_nobody_trains_any_more_is_trained_by_who_needs_it(tmp_path: Path) -> None:
+    made = prepare_recogniser(corpus(tmp_path), wanted(), tmp_path / "kept", nothing)
+    awaited = await_recogniser(corpus(tmp_path), wanted(), tmp_path / "other" / made.name)
+    assert awaited.cer_recorded == Recogniser.load(made).cer_recorded
+    assert {file.name for file in (tmp_path / "other").iterdir()} == {made.name, made.with_suffix(".lock").name}
 
 
 FEW = {

@@ -1,7 +1,6 @@
-"""The attention kinds: what each of them can and cannot do, their gradients, and what a pass keeps in memory."""
+"""The attention kinds: what each of them can and cannot do, and their gradients."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +8,8 @@ from torch import Tensor, nn
 
 from model.attention import Attention, ForwardAttention, LocationAlignment
 from model.decoder import ATTENTIONS
-from model.dynamic import PRIOR, DynamicAlignment, DynamicAttention
+from model.dynamic import DynamicAlignment, DynamicAttention
+from model.scoring import PRIOR
 from model.sizes import Sizes
 from tests.support.networks import KINDS, small_model
 from tests.support.plain_tacotron2 import beta_binomial
@@ -28,7 +28,7 @@ ONWARD = KINDS[1:]
 
 def layer(kind: str) -> Attention | DynamicAttention:
     torch.manual_seed(0)
-    return ATTENTIONS[kind](SIZES).double()
+    return ATTENTIONS[kind][0](SIZES).double()
 
 
 def started(
@@ -151,28 +151,6 @@ def test_scores_that_are_far_apart_leave_weights_and_gradients_finite(kind: str)
     assert all(gradient.isfinite().all() for gradient in found if gradient is not None)
 
 
-def kept_bytes(kind: str, steps: int) -> int:
-    """What the graph of a pass holds on to, with an attention that is wide enough for its features to tell."""
-    attention = ATTENTIONS[kind](replace(SIZES, attention_dim=64)).double()
-    kept: dict[int, Tensor] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        alignment = started(attention, tokens=200)
-        for hidden_BH in outputs(steps):
-            alignment.step(hidden_BH)
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_step_keeps_far_less_than_the_features_of_its_tokens(kind: str) -> None:
-    features = B * 200 * 64 * 8
-    assert 0 < kept_bytes(kind, 6) - kept_bytes(kind, 1) < 5 * features / 3
-
-
 @pytest.mark.parametrize("kind", ONWARD)
 def test_a_network_has_its_kind_of_attention(kind: str) -> None:
-    assert type(small_model(attention_kind=kind).decoder.attention_layer) is ATTENTIONS[kind]
+    assert type(small_model(attention_kind=kind).decoder.attention_layer) is ATTENTIONS[kind][0]

@@ -26,7 +26,7 @@ def teacher(decoder: Decoder, frames: int = 13) -> tuple[Tensor, Tensor]:
     decoder(memory, padding, mels)
     hook.remove()
     r = decoder.reduction_factor
-    return seen[0], mels[:, :, r - 1 : -1 : r].transpose(1, 2)
+    return seen[0].transpose(0, 1), mels[:, :, r - 1 : -1 : r].transpose(1, 2)
 
 
 @pytest.mark.parametrize("r", [1, 3])
@@ -107,7 +107,7 @@ def test_the_text_head_gets_the_states_from_which_mel_and_gate_are_made() -> Non
     seen: list[Tensor] = []
     decoder.gate_layer.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     states = decoder(*inputs()).states_BTD
-    assert torch.equal(states, seen[0][:, :, : states.shape[2]])
+    assert torch.equal(states, seen[0].transpose(0, 1)[:, :, : states.shape[2]])
     assert small_model().decoder(*inputs()).states_BTD is None
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from smart_tuner.settings.speech import Speech
 from smart_tuner.speech import audio
@@ -72,6 +73,18 @@ def test_the_log_mel_is_the_one_of_public_vocoders(speech: Speech) -> None:
     assert np.abs(found - expected).max() < 1e-4
     assert found.min() == pytest.approx(FLOOR, abs=1e-5)
     assert found.max() > -1
+
+
+def test_a_mel_is_the_same_to_the_last_bit_on_one_core_and_on_many() -> None:
+    samples = voices.speech(3.0, RATE)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            found.append(audio.log_mel(samples, Speech()))
+            assert {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"} == {
+                threads
+            }
+    assert np.array_equal(*found)
 
 
 def test_digital_silence_is_the_floor() -> None:

@@ -14,6 +14,7 @@ from torch.amp import GradScaler
 
 from smart_tuner.checkpoint import read_checkpoint
 from smart_tuner.errors import DataError, Interrupted, StorageError, TrialStopped, Verdict
+from smart_tuner.evaluation.recogniser import recogniser_file
 from smart_tuner.paths import TrialFolder
 from smart_tuner.progress import Entry, Progress
 from smart_tuner.settings.settings import Settings, Tracking
@@ -144,6 +145,7 @@ def test_a_training_opens_with_device_precision_seed_and_corpus(whole: Whole) ->
     assert isinstance(opening, Opening)
     tags, corpus = dict(opening.tags), {"dataset.language": "en", "dataset.digest": "d1ge57"}
     assert 0.5 < float(tags.pop("dataset.fill_ratio")) <= 1.0
+    assert tags.pop("threads") == str(torch.get_num_threads())
     assert tags == {"device": "cpu", "precision": "float32", "seed": "1234", **corpus}
 
 
@@ -163,6 +165,23 @@ def test_the_end_of_a_training_lists_each_validation_utterance(whole: Whole) -> 
     assert {row["name"]: row["tokens"] for row in listed.rows} == tokens
     losses = [float(row["loss"]) for row in listed.rows]
     assert sum(losses) / len(losses) == pytest.approx(progress(events)[-1].metrics["validation.loss"])
+
+
+def test_a_recogniser_that_is_trained_beside_judges_the_last_speech_alone(tmp_path: Path) -> None:
+    settings = small.settings()
+    settings = dataclasses.replace(settings, tracking=dataclasses.replace(settings.tracking, recogniser_steps=5))
+    examples = small.corpus(tmp_path)
+    file = recogniser_file(tmp_path / "kept", examples.digest, settings, small.SYMBOLS)
+    examples = dataclasses.replace(examples, recogniser=file, recogniser_awaited=True)
+    files = TrialFolder(tmp_path / "trial")
+    events = told(run.train_trial(trial(settings), "cpu", files, Says(), examples=examples))
+    spoken = [one.metrics for one in progress(events) if FREERUN + "failure_rate" in one.metrics]
+    assert not any(FREERUN + "cer" in metrics for metrics in spoken[:-1])
+    (ended,) = (event for event in events if isinstance(event, Ended))
+    assert file.exists()
+    # five steps make no judge
+    assert "more than 30%" in ended.tags["recogniser.no_judge"]
+    assert FREERUN + "cer" not in spoken[-1]
 
 
 @pytest.mark.parametrize("tracking", [Tracking(enhanced="false"), Tracking(freerun_evaluations=0)])

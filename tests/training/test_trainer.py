@@ -104,6 +104,19 @@ def test_the_same_seed_repeats_exactly_and_another_does_not(whole: Whole, tmp_pa
     assert again == small.lines(whole[1][:4]) != other
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["location", "dynamic", "forward"])
+def test_the_plain_loop_tells_the_same_to_float_tolerance_over_50_iterations(tmp_path: Path, kind: str) -> None:
+    losses = []
+    for loop in ("fast", "plain"):
+        wanted = {"attention_kind": kind, "decoder_loop": loop, "budget": "50it", "validation_freq": 25}
+        progress = list(small.trainer(tmp_path / loop, **wanted).steps())
+        losses.append(torch.tensor([one.metrics[f"{one.kind}.loss"] for one in progress]))
+    assert len(losses[0]) == 52
+    torch.testing.assert_close(*losses, rtol=1e-3, atol=0)
+    assert not torch.equal(*losses)  # the other loop did run
+
+
 # fewer frames a decoder step
 
 
@@ -177,8 +190,10 @@ class Speaking:
     def __init__(self) -> None:
         self.weights: list[list[int]] = []
         self.rows: list[dict[str, Any]] = []
+        self.last: list[bool] = []
 
-    def run(self, model: nn.Module, _: torch.device) -> dict[str, float]:
+    def run(self, model: nn.Module, _: torch.device, *, last: bool) -> dict[str, float]:
+        self.last.append(last)
         self.weights.append(bits(model.get_parameter("embedding.weight")))
         return {"validation.freerun.failure_rate": len(self.weights) / 8}
 
@@ -189,6 +204,7 @@ def test_free_running_evaluations_are_part_of_their_validations(tmp_path: Path) 
     validation = of_kind("validation", list(trainer.steps()))
     rates = {one.step: series("validation.freerun.failure_rate", [one]) for one in validation}
     assert rates == {1: [], 2: [], 3: [0.125], 4: [], 5: [0.25], 6: [0.375]}
+    assert trainer.freerun.last == [False, False, True]  # type: ignore[attr-defined]
     assert trainer.freerun.weights[-1] == bits(trainer.ema.mean["embedding.weight"])  # type: ignore[attr-defined]
 
 
