@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.demo_corpus import prepare_demo
-from model.attention import AdditiveScores
+from model.scoring import LocationScoring
 from smart_tuner.errors import TrialStopped, Verdict
 from smart_tuner.health.watch import Watch
 from smart_tuner.paths import TrialFolder
@@ -60,15 +60,13 @@ def always_stop(trainer: Trainer) -> None:
 
 def stick(trainer: Trainer) -> None:
     """The attention prefers the first token by more than training can outweigh. It lasts as long as the process."""
-    score = AdditiveScores.__call__
+    reachable = LocationScoring._reachable
 
-    def stuck(scores: AdditiveScores, query: Tensor, history: Tensor) -> Tensor:
-        scored = score(scores, query, history)
-        bias = torch.zeros_like(scored)
-        bias[:, 0] = 1e4
-        return scored + bias
+    def stuck(scoring: LocationScoring, t: int, scores_BN: Tensor) -> Tensor:
+        scores_BN[:, 0] += 1e4
+        return reachable(scoring, t, scores_BN)
 
-    AdditiveScores.__call__ = stuck  # type: ignore[method-assign, assignment]
+    LocationScoring._reachable = stuck  # type: ignore[method-assign]
 
 
 def lose_a_weight(trainer: Trainer, step: int) -> None:

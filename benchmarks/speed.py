@@ -1,4 +1,4 @@
-"""Measure what the documentation promises: `python -m benchmarks.speed [NAME ...]`. Names: help, fast_pass, logging,
+"""Measure what the documentation promises: `python -m benchmarks.speed [NAME ...]`. Names: help, logging,
 large_corpus, gpu. Without a name all run that this machine can; figures go to the terminal.
 """
 
@@ -20,7 +20,6 @@ import numpy as np
 import torch
 
 from model.losses import LossWeights, training_losses
-from model.prediction import Prediction
 from model.sizes import Sizes
 from model.tacotron2 import Tacotron2
 
@@ -51,41 +50,6 @@ def synthetic_batch(size: int, frames: list[int], tokens: int, device: str) -> t
     mels = torch.randn(size, 80, max(frames), generator=generator)
     parts = (ids, torch.full((size,), tokens), mels, torch.tensor(frames))
     return tuple(part.to(device) for part in parts)
-
-
-def teacher_forced_step(forward: Callable[..., Prediction], batch: tuple[torch.Tensor, ...]) -> None:
-    """Forward and backward pass."""
-    tokens, tokens_B, mels, frames_B = batch
-    predicted = forward(tokens, tokens_B, mels, frames_B)
-    weights = LossWeights(guide_weight=1.0)
-    training_losses(predicted, tokens_B, mels, frames_B, r=1, weights=weights)["loss"].backward()
-
-
-def fast_pass() -> None:
-    """Fast against plain teacher-forced pass, forward and backward, published sizes, one core, in pairs."""
-    from tests.support.plain_tacotron2 import plain_forward
-
-    torch.set_num_threads(1)
-    model = Tacotron2(Sizes())
-    batch = synthetic_batch(16, [400] * 16, 70, "cpu")
-    passes: dict[str, Callable[..., Prediction]] = {
-        "fast": model,
-        "plain": lambda *inputs: plain_forward(model, *inputs),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in passes}
-    for _ in range(4):
-        for name, forward in passes.items():
-            model.zero_grad()
-            started = time.perf_counter()
-            teacher_forced_step(forward, batch)
-            seconds[name].append(time.perf_counter() - started)
-    ratios = [plain / fast for fast, plain in zip(seconds["fast"][1:], seconds["plain"][1:], strict=True)]
-    fast, plain = (statistics.median(seconds[name][1:]) for name in ("fast", "plain"))
-    print(
-        f"fast pass: {fast:.1f} s against plain {plain:.1f} s, batch 16, 400 frames, forward and backward, one core: "
-        f"{statistics.median(ratios):.2f} times as fast, pairs {', '.join(f'{ratio:.2f}' for ratio in ratios)} "
-        "(wanted 1.5)"
-    )
 
 
 @contextlib.contextmanager
@@ -253,7 +217,6 @@ def gpu() -> None:
 
 BENCHMARKS = {
     "help": help_time,
-    "fast_pass": fast_pass,
     "logging": logging_cost,
     "large_corpus": large_corpus,
     "gpu": gpu,
