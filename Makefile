@@ -45,7 +45,8 @@ format: $(STAMP)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## measure what docs/benchmarks.md quotes: about 15 minutes, leave the machine alone
+bench: $(STAMP)  ## measure what docs/benchmarks.md quotes: under 20 minutes, leave the machine alone
+	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.speed
 
 bench-tune: $(STAMP)  ## ours against plain Optuna and random search: about 40 minutes, leave the machine alone
