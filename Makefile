@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup -q -rs
 
-.PHONY: help install demo quick test check lint format type bench bench-tune
+.PHONY: help install demo quick test check lint format type bench bench-tune gpu
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,3 +51,7 @@ bench: $(STAMP)  ## measure what docs/benchmarks.md quotes: under 20 minutes, le
 
 bench-tune: $(STAMP)  ## ours against plain Optuna and random search: about 40 minutes, leave the machine alone
 	$(BIN)/python -m benchmarks.tune
+
+# needs torch, triton, numpy and pyyaml of $(PYTHON), and no .venv; runs the tests marked gpu itself, with pytest or without
+gpu:  ## test and measure what needs an NVIDIA GPU: eight minutes at most
+	timeout 480 $(PYTHON) -m benchmarks.gpu

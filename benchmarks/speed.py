@@ -1,5 +1,5 @@
 """Measure what the documentation promises: `python -m benchmarks.speed [NAME ...]`. Names: help, logging,
-large_corpus, gpu. Without a name all run that this machine can; figures go to the terminal.
+large_corpus. Without a name all run that this machine can; figures go to the terminal.
 """
 
 import contextlib
@@ -16,12 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-
-from model.losses import LossWeights, training_losses
-from model.sizes import Sizes
-from model.tacotron2 import Tacotron2
 
 if TYPE_CHECKING:
     from smart_tuner.execution.recorder import MlflowRecorder
@@ -41,15 +36,6 @@ def help_time() -> None:
         subprocess.run([sys.executable, "smart_tuner_main.py", "--help"], cwd=ROOT, check=True, capture_output=True)
         seconds.append(time.perf_counter() - started)
     print(f"--help: median {statistics.median(seconds):.3f} s, longest {max(seconds):.3f} s (wanted < 0.5)")
-
-
-def synthetic_batch(size: int, frames: list[int], tokens: int, device: str) -> tuple[torch.Tensor, ...]:
-    """Tokens, token lengths, mels, frame lengths."""
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(2, 148, (size, tokens), generator=generator)
-    mels = torch.randn(size, 80, max(frames), generator=generator)
-    parts = (ids, torch.full((size,), tokens), mels, torch.tensor(frames))
-    return tuple(part.to(device) for part in parts)
 
 
 @contextlib.contextmanager
@@ -184,42 +170,10 @@ def first_iteration_seconds(command: list[str]) -> float:
     raise RuntimeError(f"{command} never reached its first iteration")
 
 
-def gpu() -> None:
-    """Published sizes, batch 64, bf16 and fp32: real frames a second and peak memory, LJSpeech's lengths."""
-    from benchmarks.large_corpus import LJSPEECH_LONGEST, draw_frames
-
-    if not torch.cuda.is_available():
-        print("gpu: none here")
-        return
-    frames = draw_frames(64, np.random.default_rng(0))
-    batch = synthetic_batch(64, [*sorted(frames)[:-1], LJSPEECH_LONGEST], 100, "cuda")
-    for precision in (torch.float32, torch.bfloat16):
-        model = Tacotron2(Sizes()).cuda()
-        torch.cuda.reset_peak_memory_stats()
-        seconds = []
-        for _ in range(8):
-            torch.cuda.synchronize()
-            started = time.perf_counter()
-            model.zero_grad()
-            with torch.autocast("cuda", precision, enabled=precision is not torch.float32):
-                predicted = model(*batch)
-            losses = training_losses(
-                predicted, batch[1], batch[2], batch[3], r=1, weights=LossWeights(guide_weight=1.0)
-            )
-            losses["loss"].backward()
-            torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - started)
-        median, memory = statistics.median(seconds[3:]), torch.cuda.max_memory_allocated() / 2**30
-        speed = sum(batch[3].tolist()) / median
-        name = f"{torch.cuda.get_device_name()}, {str(precision).removeprefix('torch.')}"
-        print(f"gpu: {name}, batch 64: {speed:,.0f} real frames/s, {median:.3f} s an iteration, peak {memory:.1f} GiB")
-
-
 BENCHMARKS = {
     "help": help_time,
     "logging": logging_cost,
     "large_corpus": large_corpus,
-    "gpu": gpu,
 }
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ class Decoder(nn.Module):
         """Teacher-forced pass: step t sees the last true frame of step t - 1."""
         base_TB4H = self._prenet_gates(self.prenet(self._teacher_frames(mels_BMF)))
         noise = self._noise(len(base_TB4H), len(memory_BNE))
-        walk = self._walk if self.fast else self._walk_plainly
+        walk = self.walk if self.fast else self.walk_plainly
         outputs_TBI, weights_TBN = walk(base_TB4H, memory_BNE.to(base_TB4H.dtype), padding_BN, noise)
         decoded = self._decoder_lstm(outputs_TBI)
         decoded = dropout(decoded, self.sizes.decoder_dropout, self.training)
@@ -129,14 +129,14 @@ class Decoder(nn.Module):
         output = self._output(torch.cat([decoded, context.to(decoded.dtype)], dim=2), weights_TBN, mels_BMF.shape[2])
         return output if states is None else replace(output, states_BTD=states.transpose(0, 1))
 
-    def _walk(self, base_TB4H: Tensor, memory_BNE: Tensor, padding_BN: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    def walk(self, base_TB4H: Tensor, memory_BNE: Tensor, padding_BN: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """Hidden states and contexts (T, B, H + E) and weights (T, B, N) of all steps."""
         scoring = ATTENTIONS[self.sizes.attention_kind][1]
         feedback = self.feedback_weight().to(base_TB4H.dtype)
         tensors = self.attention_layer.tensors(memory_BNE)
         return run_loop(scoring, base_TB4H, feedback, memory_BNE, padding_BN, noise, tensors)
 
-    def _walk_plainly(
+    def walk_plainly(
         self, base_TB4H: Tensor, memory_BNE: Tensor, padding_BN: Tensor, noise: Noise
     ) -> tuple[Tensor, Tensor]:
         """The same as the papers write it, with all that autograd keeps."""

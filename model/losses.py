@@ -38,7 +38,7 @@ def gate_losses(gate_BT: Tensor, steps_B: Tensor, positive_weight: float) -> Ten
     """BCE with logits over real steps; an utterance's last step is its one positive: (B,)."""
     position = torch.arange(gate_BT.shape[1], device=gate_BT.device)
     target_BT = (position == steps_B[:, None] - 1).to(gate_BT.dtype)
-    weight = torch.as_tensor(positive_weight, dtype=gate_BT.dtype, device=gate_BT.device)
+    weight = torch.full_like(gate_BT[0, 0], positive_weight)  # made there: a copy to a GPU would be waited for
     loss_BT = F.binary_cross_entropy_with_logits(gate_BT, target_BT, reduction="none", pos_weight=weight)
     return utterance_mean(loss_BT, length_mask(steps_B, gate_BT.shape[1]))
 

@@ -8,7 +8,9 @@ a tenth of the time of its tanh on a CPU.
 T steps, B utterances, N tokens, A attention width, H attention LSTM width, K taps, G filters, W = 2K.
 """
 
+import functools
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -63,6 +65,7 @@ class LocationScoring:
     """Location-sensitive attention: scores from the query, the keys, the last weights and their running sum."""
 
     STARTS_ON_FIRST = False
+    TOKEN_TENSORS: ClassVar[frozenset[int]] = frozenset({1})
 
     def __init__(
         self,
@@ -79,17 +82,22 @@ class LocationScoring:
         self.taps = location_AW.shape[1] // 2
         self.edge = self.taps // 2
         precise = torch.promote_types(keys_BNA.dtype, torch.float32)
-        self.barred_BN = torch.zeros(padding_BN.shape, dtype=precise, device=padding_BN.device)
-        self.barred_BN.masked_fill_(padding_BN, float("-inf"))
+        self.padding_BN, self.barred_BN = padding_BN, keys_BNA.new_empty(padding_BN.shape, dtype=precise)
         self.weights_TBN = self.barred_BN.new_empty(steps, batch, tokens)
         # the last weights and their running sum before each step, with room for the taps at both ends
         self.history_TB2N = self.barred_BN.new_zeros(steps + 1, batch, 2, tokens + 2 * self.edge)
-        if self.STARTS_ON_FIRST:
-            self.history_TB2N[0, :, :, self.edge] = 1.0
         self.windows_BNW = keys_BNA.new_empty(batch, tokens, 2 * self.taps)
         self.features = _Features(steps, (batch, tokens, width), keys_BNA, keep)
         self.query_TBA = keys_BNA.new_empty(steps, batch, width)
-        self.query = RepeatedProduct(query_AH, batch)
+        self.states, self.records = [self.history_TB2N], [self.query_TBA]
+
+    def begin(self) -> None:
+        """Before a pass's first step."""
+        self.barred_BN.zero_().masked_fill_(self.padding_BN, float("-inf"))
+        self.history_TB2N[0].zero_()
+        if self.STARTS_ON_FIRST:
+            self.history_TB2N[0, :, :, self.edge] = 1.0
+        self.query = RepeatedProduct(self.query_AH, len(self.keys_BNA))
 
     def ahead(self, t: int, hidden_BH: Tensor) -> Tensor:
         """Weights (B, N) of step t from the attention LSTM's output."""
@@ -121,21 +129,27 @@ class LocationScoring:
 
     def begin_back(self) -> None:
         """Sums of gradients, at zero."""
+        for total in (self.to_keys, self.to_location, self.to_v, self.to_query, self.to_before_BN, self.to_total_BN):
+            total.zero_()
+        self.backwards_AW.unflatten(1, (2, self.taps)).copy_(self.location_AW.unflatten(1, (2, self.taps)).flip(2))
+        self.query_back = RepeatedProduct(self.query_AH.t(), len(self.keys_BNA))
+
+    def make_gradients(self) -> None:
+        """The backward pass's buffers."""
         batch, tokens, _ = self.keys_BNA.shape
         precise = self.barred_BN.dtype  # hundreds of steps are too many for a half sum
-        self.to_keys, self.to_location, self.to_v = (
-            torch.zeros_like(of, dtype=precise) for of in (self.keys_BNA, self.location_AW, self.v_A)
+        self.to_keys, self.to_location, self.to_v, self.to_query = (
+            torch.empty_like(of, dtype=precise) for of in (self.keys_BNA, self.location_AW, self.v_A, self.query_AH)
         )
-        self.to_query_TBA = self.keys_BNA.new_empty(len(self.weights_TBN), batch, self.keys_BNA.shape[2])
-        self.to_before_BN, self.to_total_BN = torch.zeros_like(self.barred_BN), torch.zeros_like(self.barred_BN)
+        self.to_query_TBA = torch.empty_like(self.query_TBA)
+        self.to_before_BN, self.to_total_BN = torch.empty_like(self.barred_BN), torch.empty_like(self.barred_BN)
         # gradients of the windows, with empty rows around them: what a position of the history got lies on a diagonal
         self.to_windows = self.keys_BNA.new_zeros(batch, tokens + 2 * (self.taps - 1), 2, self.taps)
         row = 2 * self.taps
         self.diagonals = self.to_windows.as_strided(
             (batch, 2, tokens, self.taps), (self.to_windows.stride(0), self.taps, row, row + 1), self.edge * row
         )
-        self.backwards_AW = self.location_AW.unflatten(1, (2, self.taps)).flip(2).flatten(1)
-        self.query_back = RepeatedProduct(self.query_AH.t(), batch)
+        self.backwards_AW = torch.empty_like(self.location_AW)
 
     def back(self, t: int, to_weights_BN: Tensor) -> Tensor:
         """The gradient of step t's hidden state (B, H), from that of its weights."""
@@ -167,11 +181,13 @@ class LocationScoring:
         """The gradient (B, N) of the last weights, as far as they decide what may be read."""
         return None
 
-    def gradients(self, hidden_TBH: Tensor) -> list[Tensor]:
+    def gather(self, hidden_TBH: Tensor) -> None:
+        """Add the query's gradient over these steps."""
+        self.to_query += product(self.to_query_TBA.flatten(0, 1).t(), hidden_TBH.flatten(0, 1).t())
+
+    def gradients(self) -> list[Tensor]:
         """The gradients of query, keys, location and v."""
-        to_query = product(self.to_query_TBA.flatten(0, 1).t(), hidden_TBH.flatten(0, 1).t())
-        dtype = self.keys_BNA.dtype
-        return [to_query, self.to_keys.to(dtype), self.to_location.to(dtype), self.to_v.to(dtype)]
+        return [total.to(self.keys_BNA.dtype) for total in (self.to_query, self.to_keys, self.to_location, self.to_v)]
 
 
 class ForwardScoring(LocationScoring):
@@ -199,6 +215,8 @@ class ForwardScoring(LocationScoring):
 class DynamicScoring:
     """Dynamic convolution attention: scores from filters of the last weights, of which the query chooses some."""
 
+    TOKEN_TENSORS: ClassVar[frozenset[int]] = frozenset()
+
     def __init__(
         self,
         padding_BN: Tensor,
@@ -216,18 +234,24 @@ class DynamicScoring:
         self.static_AK, self.dynamic_AG, self.bias_A, self.v_A = static_AK, dynamic_AG, bias_A, v_A
         (batch, tokens), (width, self.taps) = padding_BN.shape, static_AK.shape
         precise = torch.promote_types(static_AK.dtype, torch.float32)
-        self.barred_BN = torch.zeros(padding_BN.shape, dtype=precise, device=padding_BN.device)
-        self.barred_BN.masked_fill_(padding_BN, float("-inf"))
-        self.prior_J = self.barred_BN.new_tensor(PRIOR)
+        self.padding_BN, self.barred_BN = padding_BN, static_AK.new_empty(padding_BN.shape, dtype=precise)
+        self.prior_J = prior(self.barred_BN.device, precise)
         self.weights_TBN = self.barred_BN.new_empty(steps, batch, tokens)
         self.left = max(self.taps // 2, REACH)
         self.history_TBN = self.barred_BN.new_zeros(steps + 1, batch, self.left + tokens + self.taps // 2)
-        self.history_TBN[0, :, self.left] = 1.0  # as if a step before the first had read the first token
         self.windows_BNK = static_AK.new_empty(batch, tokens, self.taps)
         self.features = _Features(steps, (batch, tokens, width), static_AK, keep)
         self.query_TBA = static_AK.new_empty(steps, batch, width)
         self.filters_TBC = static_AK.new_empty(steps, batch, len(choice_CA))
-        self.query, self.choice = RepeatedProduct(query_AH, batch), RepeatedProduct(choice_CA, batch)
+        self.states, self.records = [self.history_TBN], [self.query_TBA, self.filters_TBC]
+
+    def begin(self) -> None:
+        """Before a pass's first step."""
+        batch = len(self.barred_BN)
+        self.barred_BN.zero_().masked_fill_(self.padding_BN, float("-inf"))
+        self.history_TBN[0].zero_()
+        self.history_TBN[0, :, self.left] = 1.0  # as if a step before the first had read the first token
+        self.query, self.choice = RepeatedProduct(self.query_AH, batch), RepeatedProduct(self.choice_CA, batch)
 
     def ahead(self, t: int, hidden_BH: Tensor) -> Tensor:
         """Weights (B, N) of step t from the attention LSTM's output."""
@@ -263,26 +287,43 @@ class DynamicScoring:
 
     def begin_back(self) -> None:
         """Sums of gradients, at zero."""
+        for total in (*self.sums, self.to_query, self.to_query_bias, self.to_choice, self.to_before_BN):
+            total.zero_()
+        batch = len(self.barred_BN)
+        self.query_back = RepeatedProduct(self.query_AH.t(), batch)
+        self.choice_back = RepeatedProduct(self.choice_CA.t(), batch)
+
+    def make_gradients(self) -> None:
+        """The backward pass's buffers."""
         (batch, tokens), precise = self.barred_BN.shape, self.barred_BN.dtype
-        self.sums = [
-            torch.zeros_like(of, dtype=precise) for of in (self.static_AK, self.dynamic_AG, self.bias_A, self.v_A)
-        ]
+        self.to_query, self.to_query_bias, self.to_choice, *self.sums = (
+            torch.empty_like(of, dtype=precise)
+            for of in (
+                self.query_AH,
+                self.query_bias_A,
+                self.choice_CA,
+                self.static_AK,
+                self.dynamic_AG,
+                self.bias_A,
+                self.v_A,
+            )
+        )
         self.to_query_TBA, self.to_filters_TBC = torch.empty_like(self.query_TBA), torch.empty_like(self.filters_TBC)
-        self.to_before_BN = torch.zeros_like(self.barred_BN)
+        self.to_before_BN = torch.empty_like(self.barred_BN)
         self.to_prior_BN = self.barred_BN.new_zeros(batch, tokens + REACH)  # the end stays 0
         self.to_windows = self.static_AK.new_zeros(batch, tokens + 2 * (self.taps - 1), self.taps)
         strides = self.to_windows.stride(0), self.taps, self.taps + 1
         start = (self.taps // 2) * self.taps
         self.diagonals = self.to_windows.as_strided((batch, tokens, self.taps), strides, start)
-        self.query_back = RepeatedProduct(self.query_AH.t(), batch)
-        self.choice_back = RepeatedProduct(self.choice_CA.t(), batch)
 
     def back(self, t: int, to_weights_BN: Tensor) -> Tensor:
         """The gradient of step t's hidden state (B, H), from that of its weights."""
         tokens, dtype = self.barred_BN.shape[1], self.static_AK.dtype
         to_scores_BN = softmax_backward(to_weights_BN.add_(self.to_before_BN), self.weights_TBN[t])
         prior_BN = self._prior(t)
-        self.to_prior_BN[:, :tokens] = (to_scores_BN / prior_BN).mul_(prior_BN >= PRIOR_FLOOR)
+        # where the prior is 0, in padding far behind a text, nothing divides by it
+        shared_BN = to_scores_BN / prior_BN.clamp_min(PRIOR_FLOOR)
+        self.to_prior_BN[:, :tokens] = torch.ops.aten.threshold_backward(shared_BN, prior_BN, PRIOR_FLOOR)
         map_BAK = self._fill_windows(t)
         if not self.features.kept:
             self._make_features(t, map_BAK)
@@ -300,16 +341,27 @@ class DynamicScoring:
             total += part
         # the filters turned round, so that a position's share lies on a diagonal
         self.to_windows[:, self.taps - 1 : self.taps - 1 + tokens] = (inner_BNA @ map_BAK).flip(2)
-        self.to_before_BN = self.diagonals.sum(2).to(to_weights_BN.dtype)
-        self.to_before_BN += self.to_prior_BN.unfold(1, REACH + 1, 1) @ self.prior_J
+        torch.matmul(self.to_prior_BN.unfold(1, REACH + 1, 1), self.prior_J, out=self.to_before_BN)
+        self.to_before_BN += self.diagonals.sum(2)
         self.to_filters_TBC[t] = (self.dynamic_AG.t() @ to_map_BAK).flatten(1)
         to_query_BA = self.choice_back(self.to_filters_TBC[t])
         self.to_query_TBA[t] = to_query_BA.sub_(self.query_TBA[t].square() * to_query_BA)
         return self.query_back(self.to_query_TBA[t])
 
-    def gradients(self, hidden_TBH: Tensor) -> list[Tensor]:
+    def gather(self, hidden_TBH: Tensor) -> None:
+        """Add what is one product over these steps."""
+        to_query, to_filters = self.to_query_TBA.flatten(0, 1), self.to_filters_TBC.flatten(0, 1)
+        self.to_query += product(to_query.t(), hidden_TBH.flatten(0, 1).t())
+        self.to_query_bias += to_query.sum(0)
+        self.to_choice += product(to_filters.t(), self.query_TBA.flatten(0, 1).t())
+
+    def gradients(self) -> list[Tensor]:
         """The gradients of the query's weight and bias, of the choice, and of what the sums are of."""
-        to_query = self.to_query_TBA.flatten(0, 1)
-        to_choice = product(self.to_filters_TBC.flatten(0, 1).t(), self.query_TBA.flatten(0, 1).t())
-        sums = [total.to(self.static_AK.dtype) for total in self.sums]
-        return [product(to_query.t(), hidden_TBH.flatten(0, 1).t()), to_query.sum(0), to_choice, *sums]
+        totals = self.to_query, self.to_query_bias, self.to_choice, *self.sums
+        return [total.to(self.static_AK.dtype) for total in totals]
+
+
+@functools.cache
+def prior(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The prior (J,) on a device; to copy it there at each pass would be to wait for what the device is at."""
+    return torch.tensor(PRIOR, device=device, dtype=dtype)

@@ -47,10 +47,13 @@ OWNERS: dict[str, str | tuple[str, ...]] = {
     "scipy": ("smart_tuner/analysis/", "smart_tuner/speech/silence.py"),
     "jinja2": "smart_tuner/report/pages.py",
     "yaml": "smart_tuner/settings/yaml_file.py",
+    "triton": "model/",
 }
 IMPORTED_AS = {"pyyaml": "yaml", "nvidia-ml-py": "pynvml", "espeakng-loader": "espeakng_loader"}
 TRAINING_NEEDS = {"torch", "numpy", "pyyaml", "filelock"}
 """filelock is torch's own requirement."""
+FOR_GPUS = {"kernels", "fused"}
+"""Files of the model that need Triton."""
 MOST_FOLDERS, MOST_MODULES_AT_THE_TOP, MOST_FILES_IN_A_CHAIN = 14, 6, 9
 """What a newcomer can hold in mind."""
 
@@ -181,7 +184,15 @@ def test_each_library_has_one_door(library: str) -> None:
 def test_the_model_knows_torch_and_itself_alone() -> None:
     for file in (ROOT / "model").glob("*.py"):
         packages = {name.split(".")[0] for name in imports(file)}
-        assert packages - set(sys.stdlib_module_names) <= {"torch", "model"}, file
+        extra = {"triton"} if file.stem in FOR_GPUS else set()
+        assert packages - set(sys.stdlib_module_names) <= {"torch", "model"} | extra, file
+
+
+def test_nothing_in_the_model_needs_what_is_for_gpus() -> None:
+    """Whoever has proven the kernels hands them over."""
+    modules = {f"model.{name}" for name in FOR_GPUS}
+    graph = import_graph()
+    assert {name for name in graph if name.startswith("model.") and graph[name] & modules} == {"model.fused"}
 
 
 def test_packages_export_nothing_but_their_files() -> None:

@@ -19,6 +19,7 @@ from smart_tuner.progress import SCORE, Progress
 from smart_tuner.speech.batches import TrainingData
 from smart_tuner.speech.corpus import Examples
 from smart_tuner.training.journal import Journal, describe_loss
+from smart_tuner.training.proving import prove_ways
 from smart_tuner.training.trainer import Trainer, out_of_memory_is_a_fault
 from smart_tuner.trial import Control, Ended, Event, Exhibit, Listed, Opening, Plotted, Spoken, Trial
 
@@ -113,6 +114,9 @@ def make_trainer(trial: Trial, examples: Examples, device: torch.device, folder:
             trainer.start_from(trial.start_from)
         except CheckpointError as problem:  # no outage: another try would end the same
             raise SettingsError(str(problem)) from problem
+    if device.type == "cuda" and trainer.model.decoder.fast:
+        refused = prove_ways(trainer.model.decoder, device, [trainer.precision, torch.float32])
+        trainer.notes += [trainer.state.note("fast_path", what) for what in refused]
     return trainer
 
 

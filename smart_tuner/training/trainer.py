@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from model.loop import forget_graphs
 from model.losses import Counts, training_losses
 from model.tacotron2 import Tacotron2
 from smart_tuner import checkpoint
@@ -154,6 +155,7 @@ class Trainer:
         except RuntimeError as problem:
             if not optimisation.is_out_of_memory(problem):
                 raise
+            forget_graphs()
             self.state.take_smaller_parts(whole, problem)
             what = f"the GPU was full; a batch of {whole} goes through the network in {self.state.parts} parts"
             self.notes.append(self.state.note("out_of_memory", what))

@@ -20,8 +20,8 @@ def plain_forward(
     model: Tacotron2, tokens_BN: Tensor, tokens_B: Tensor, mels_BMF: Tensor, frames_B: Tensor
 ) -> Prediction:
     """The teacher-forced pass over a padded batch; only the decoder is written out, for it alone has a fast form."""
-    real_BN = torch.arange(tokens_BN.shape[1]) < tokens_B[:, None]
-    real_BF = torch.arange(mels_BMF.shape[2]) < frames_B[:, None]
+    real_BN = torch.arange(tokens_BN.shape[1], device=tokens_B.device) < tokens_B[:, None]
+    real_BF = torch.arange(mels_BMF.shape[2], device=frames_B.device) < frames_B[:, None]
     memory = model.encoder(model.embedding(tokens_BN), tokens_B, real_BN)
     mels, gate, attention = plain_decoder(model.decoder, memory, real_BN, mels_BMF)
     mels = torch.where(real_BF[:, None], mels, 0.0)
@@ -125,7 +125,7 @@ def plain_dynamic(layer: DynamicAttention, hidden_BH: Tensor, previous_BN: Tenso
     from_static = layer.static_dense.linear_layer(static.transpose(1, 2))
     from_dynamic = layer.dynamic_dense.linear_layer(dynamic.transpose(1, 2))
     energies: Tensor = layer.v.linear_layer(torch.tanh(from_static + from_dynamic))
-    prior_BN = sum((beta_binomial(move) * shifted(previous_BN, move) for move in range(11)), torch.zeros(()))
+    prior_BN = sum((beta_binomial(move) * shifted(previous_BN, move) for move in range(11)), previous_BN.new_zeros(()))
     return energies[:, :, 0] + torch.log(prior_BN.clamp_min(1e-6))
 
 

@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.graphs import Graphs
+from model.loop import ways
 from smart_tuner.errors import OutOfMemoryError
 from smart_tuner.speech.batches import collate
 from smart_tuner.training.trainer import Trainer
@@ -128,6 +130,19 @@ def test_a_gpu_that_is_full_at_once_trains_bit_for_bit_as_with_accumulation(
     assert small.lines(redone.steps()) == expected
     assert weights(redone) == weights(planned)
     assert redone.state.parts == after
+
+
+def test_a_full_gpu_has_the_memory_of_captured_chunks_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = Graphs(lambda work: work)
+    monkeypatch.setattr(ways, "graphs", graphs)
+    trainer = small.trainer(tmp_path)
+    full_after_pass(trainer, 3)
+    training = trainer.steps()
+    next(training)
+    next(training)
+    assert [chunk.base.shape[1] for chunk in graphs._chunks.values() if chunk] == [4]
+    next(training)
+    assert [chunk.base.shape[1] for chunk in graphs._chunks.values() if chunk] == [2]
 
 
 def test_smaller_parts_are_told_and_logged(tmp_path: Path) -> None:
