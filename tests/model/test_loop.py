@@ -148,3 +148,18 @@ def test_features_are_kept_only_where_there_is_room(kind: str, monkeypatch: pyte
         del output
         sizes += made
     assert sizes == [FRAMES, 1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_far_shorter_than_the_longest_leaves_the_gradients_numbers(kind: str) -> None:
+    decoder = small_model(2, attention_kind=kind).decoder
+    generator = torch.Generator().manual_seed(1)
+    memory = torch.randn(2, 40, WIDTH, generator=generator, dtype=torch.float64, requires_grad=True)
+    padding = torch.arange(40) >= torch.tensor([[4], [40]])  # the prior moves by ten tokens at most
+    mels = torch.randn(2, MELS, FRAMES, generator=generator, dtype=torch.float64)
+    leaves = [memory, *decoder.attention_layer.parameters(), *decoder.attention_rnn.parameters()]
+    sides = []
+    for fast in (True, False):
+        decoder.fast = fast
+        sides.append(torch.autograd.grad(decoded(decoder, memory, padding, mels)[0].sum(), leaves))
+    torch.testing.assert_close(*sides, rtol=1e-9, atol=1e-11)
