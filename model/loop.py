@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from model.graphs import Given, Graphs, Masks, Passed
 from model.lstm import lstm_backward, lstm_forward
@@ -244,6 +245,7 @@ class _Loop(Function):
         return steps.inputs_TBI[1:].detach(), steps.scoring.weights_TBN.detach()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, to_outputs: Tensor, to_weights: Tensor) -> tuple[Tensor | None, ...]:
         with torch.cuda.device_of(to_outputs):
             if ctx.chunk is not None:

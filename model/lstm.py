@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from model.products import RepeatedProduct, linear, product
 
@@ -100,6 +101,7 @@ class _Recurrence(Function):
         return states
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         weight, hold_hidden, hold_cell = ctx.saved_tensors
         hidden, cells, gates, fresh = ctx.kept

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from smart_tuner.cli.console import Console
 from smart_tuner.cli.options import Options, remove_made
-from smart_tuner.errors import SettingsError
+from smart_tuner.errors import LostWorkerError, SettingsError
 from smart_tuner.evaluation.freerun import speaks_freely
 from smart_tuner.evaluation.recogniser import Recogniser, recogniser_file
 from smart_tuner.evaluation.recogniser_training import await_recogniser, is_readable, prepare_recogniser
@@ -122,8 +122,11 @@ def recogniser_beside(
     with Beside(partial(await_recogniser, examples, settings, file), "training of the recogniser") as beside:
 
         def check() -> None:
-            if beside.check():
-                describe_recogniser(Recogniser.load(file), console)
+            try:
+                if beside.check():
+                    describe_recogniser(Recogniser.load(file), console)
+            except LostWorkerError as lost:
+                console.say("Recogniser", f"{lost} The voice's own process trains it when it is needed.", "yellow")
 
         yield dataclasses.replace(examples, recogniser=file, recogniser_awaited=True), check
 

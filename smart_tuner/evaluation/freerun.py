@@ -65,7 +65,7 @@ class FreeRunning:
         self.awaited: Callable[[], Recogniser] | None = None
         """Gives a recogniser that is still being trained, once it is there; the last evaluation alone asks for it.
 
-        Which evaluations have a judge thus hangs on how a training begins, not on who is faster.
+        Which evaluations have a judge thus hangs on whether it is there when a training begins or goes on.
         """
         self.no_judge = ""
         """Why the recogniser that was awaited judges nothing."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -60,7 +60,7 @@ def prepare_recogniser(
     file = recogniser_file(folder, examples.digest, settings, examples.corpus.symbols.symbols)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_suffix(".lock")), one_thread():
+        with waiting_for(FileLock(file.with_suffix(".lock")), report), one_thread():
             if not is_readable(file):
                 write_recogniser(file, make_recogniser(examples, settings, report, device))
     except OSError as problem:
@@ -68,12 +68,29 @@ def prepare_recogniser(
     return file
 
 
-def await_recogniser(examples: Examples, settings: Settings, file: Path) -> Recogniser:
+def await_recogniser(
+    examples: Examples, settings: Settings, file: Path, report: Report = lambda done, total: None
+) -> Recogniser:
     """The recogniser that another process trains; trained here if that process has ended without it.
 
-    Raises DataError, StorageError.
+    report is called every second or so, and ends the wait by what it raises. Raises DataError, StorageError.
     """
-    return Recogniser.load(prepare_recogniser(examples, settings, file.parent, lambda done, total: None))
+    return Recogniser.load(prepare_recogniser(examples, settings, file.parent, report))
+
+
+@contextmanager
+def waiting_for(lock: FileLock, report: Report) -> Iterator[None]:
+    """Hold the lock; as long as another process has it, report that nothing is done."""
+    while True:
+        try:
+            lock.acquire(timeout=1.0)
+            break
+        except Timeout:
+            report(0, 1)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -51,6 +51,7 @@ class Beside:
         try:
             told = self._pipe.recv()
         except (EOFError, ConnectionResetError):
+            self._is_done = True
             self._process.join()
             told = LostWorkerError(f"The process of the {self.name} ended {describe_exit(self._process)}.")
         if isinstance(told, str):

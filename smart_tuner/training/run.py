@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from smart_tuner.errors import CheckpointError, Interrupted, SettingsError, StorageError, TrialStopped, Verdict
 from smart_tuner.evaluation.freerun import FreeRunning, speaks_freely
 from smart_tuner.evaluation.recogniser import Recogniser
-from smart_tuner.evaluation.recogniser_training import await_recogniser
+from smart_tuner.evaluation.recogniser_training import await_recogniser, is_readable
 from smart_tuner.health.watch import Watch
 from smart_tuner.paths import TrialFolder
 from smart_tuner.progress import SCORE, Progress
@@ -61,6 +61,8 @@ def train_trial(
                     yield from exhibition.validated(progress)
                 yield from judge(watch, progress, trial)
                 obey(control, progress)
+                if progress.kind == "training" and progress.fraction >= 1:
+                    yield from wait_for_recogniser(trainer, examples, control, progress)
             yield from exhibition.finished()
             if trainer.validation.utterances:  # none when the time ran out before a validation
                 yield Listed(name=UTTERANCES, rows=trainer.validation.utterances)
@@ -86,6 +88,17 @@ def only_training_in(folder: TrialFolder) -> Iterator[None]:
             yield
     except Timeout:
         raise StorageError(f"Another process trains in {folder.path}; wait for it, or end it.") from None
+
+
+def wait_for_recogniser(
+    trainer: Trainer, examples: Examples, control: Control, progress: Progress
+) -> Iterator[Verdict]:
+    """Before the last validation: until a recogniser that is trained beside is there. Raises Interrupted if told so."""
+    file = examples.recogniser
+    if file is None or trainer.freerun is None or trainer.freerun.awaited is None or is_readable(file):
+        return
+    yield trainer.state.note("recogniser", "the training waits for the recogniser that will judge it")
+    await_recogniser(examples, trainer.settings, file, lambda done, total: obey(control, progress))
 
 
 def make_trainer(trial: Trial, examples: Examples, device: torch.device, folder: TrialFolder) -> Trainer:

@@ -152,6 +152,7 @@ class Trainer:
                     shares["gaf"] = adaptive.value * (len(part) / whole)
                 losses = {name: losses.get(name, zero) + share.detach() for name, share in shares.items()}
                 done += len(part)
+                del predicted, shares  # they hold the loop's buffers: the next part needs the room
         except RuntimeError as problem:
             if not optimisation.is_out_of_memory(problem):
                 raise

@@ -69,6 +69,13 @@ def test_a_linear_layers_values_and_gradients_are_torchs(shape: tuple[int, ...],
     assert torch.equal(linear(given[0], weight), linear(given[0], weight, None))
 
 
+def test_a_second_derivative_is_refused() -> None:
+    inputs, weight = matrices(LARGE)
+    (gradient,) = torch.autograd.grad(linear(inputs, weight.requires_grad_()).square().sum(), weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.square().sum().backward()
+
+
 def test_without_onednn_torch_multiplies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "ONEDNN", False)
     inputs, weight = matrices(LARGE)

@@ -177,11 +177,39 @@ def test_a_recogniser_that_is_trained_beside_judges_the_last_speech_alone(tmp_pa
     events = told(run.train_trial(trial(settings), "cpu", files, Says(), examples=examples))
     spoken = [one.metrics for one in progress(events) if FREERUN + "failure_rate" in one.metrics]
     assert not any(FREERUN + "cer" in metrics for metrics in spoken[:-1])
+    (waited,) = (event for event in events if isinstance(event, Verdict) and event.rule == "recogniser")
+    assert "waits for the recogniser" in waited.sentence
     (ended,) = (event for event in events if isinstance(event, Ended))
     assert file.exists()
     # five steps make no judge
     assert "more than 30%" in ended.tags["recogniser.no_judge"]
     assert FREERUN + "cer" not in spoken[-1]
+
+
+def test_a_training_that_waits_for_its_recogniser_is_left_at_once_and_validates_when_it_goes_on(tmp_path: Path) -> None:
+    settings = small.settings()
+    settings = dataclasses.replace(settings, tracking=dataclasses.replace(settings.tracking, recogniser_steps=5))
+    examples = small.corpus(tmp_path)
+    file = recogniser_file(tmp_path / "kept", examples.digest, settings, small.SYMBOLS)
+    examples = dataclasses.replace(examples, recogniser=file, recogniser_awaited=True)
+    files, asked = TrialFolder(tmp_path / "trial"), list[Progress]()
+
+    class LeavesInTheWait(Says):
+        """Says stop when it is asked for the second time after the same iteration."""
+
+        def ask(self, progress: Progress) -> Answer:
+            asked.append(progress)
+            waits = len(asked) > 1 and asked[-2] is progress
+            return "user" if waits else super().ask(progress)
+
+    file.parent.mkdir()
+    with FileLock(file.with_suffix(".lock")), pytest.raises(Interrupted):
+        told(run.train_trial(trial(settings), "cpu", files, LeavesInTheWait(), examples=examples))
+    assert asked[-1].fraction == 1
+    events = told(run.train_trial(trial(settings), "cpu", files, Says(), examples=examples))
+    steps = [one.step for one in progress(events) if one.kind == "validation"]
+    assert steps == [3, 6]
+    assert isinstance(events[-1], Ended)
 
 
 @pytest.mark.parametrize("tracking", [Tracking(enhanced="false"), Tracking(freerun_evaluations=0)])
