@@ -28,6 +28,7 @@ from smart_tuner.settings.hparams import Hparams
 from smart_tuner.settings.settings import Settings
 from smart_tuner.speech.batches import Batch, StressMasking, TrainingData, fill_ratio, load_batches, plan_epoch
 from smart_tuner.training import optimisation, pretrained
+from smart_tuner.training.memory import keep_freed_memory
 from smart_tuner.training.state import OVERFLOW_WINDOW, TrainState
 
 
@@ -54,6 +55,8 @@ class Trainer:
         torch.manual_seed(hparams.seed)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
+        else:
+            keep_freed_memory()
         self.model = Tacotron2(settings.sizes(len(data.symbols)))
         self.model.set_mean_mel(torch.from_numpy(data.mean_mel))
         self.model.decoder.fast = hparams.decoder_loop == "fast"
