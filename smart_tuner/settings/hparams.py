@@ -42,6 +42,8 @@ class Hparams:
     """Global gradient norm above which gradients are scaled down."""
     fp16_run: bool = False
     """Mixed precision asked for: bf16 where the GPU can, fp16 with loss scaling elsewhere, fp32 on a CPU."""
+    tf32_run: bool = False
+    """Products of fp32 numbers in TF32 where the GPU can: 10 bits of mantissa, and faster; not in validation."""
     decoder_loop: Literal["fast", "plain"] = "fast"
     """How training walks through the decoder's steps: by the backward pass written for it, or by autograd alone, with
     the same numbers, rounding aside, in twice the time."""

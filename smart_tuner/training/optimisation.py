@@ -101,6 +101,12 @@ def choose_precision(device: torch.device, asked: bool, *, overflowed: bool = Fa
     return torch.float32 if overflowed else torch.float16
 
 
+def choose_products(device: torch.device, asked: bool) -> None:
+    """TF32 in a GPU's products of fp32 numbers where it was asked for, in this process."""
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high" if asked else "highest")
+
+
 def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[None]:
     """What the network's forward pass runs in."""
     return nullcontext() if precision is torch.float32 else torch.autocast(device.type, precision)

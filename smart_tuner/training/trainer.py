@@ -68,6 +68,7 @@ class Trainer:
         self.iterations = settings.budget.iterations(hparams.batch_size, self.epoch_iterations)
         self.state = TrainState(parts=min(hparams.accumulation, hparams.batch_size))
         self._choose_precision()
+        optimisation.choose_products(device, hparams.tf32_run)
         self.notes: list[Verdict] = []
         """What the training changed by itself; whoever tells of it takes it away."""
         self._best: checkpoint.Snapshot | None = None

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from smart_tuner.evaluation.frozen import exact_products
 from smart_tuner.settings.hparams import Hparams
 from smart_tuner.training.optimisation import (
     BatchNorms,
@@ -15,6 +16,7 @@ from smart_tuner.training.optimisation import (
     WeightAverage,
     as_optimised,
     choose_precision,
+    choose_products,
     is_out_of_memory,
     learning_rate,
     loss_weights,
@@ -196,3 +198,19 @@ def test_mixed_precision_is_what_the_device_has_and_bears(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
     assert choose_precision(device, asked, overflowed=overflowed) is precision
+
+
+def test_tf32_is_for_a_gpu_that_was_asked_for_it_and_never_for_a_validation() -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        choose_products(torch.device("cpu"), True)
+        assert torch.get_float32_matmul_precision() == before
+        choose_products(torch.device("cuda"), True)
+        assert torch.get_float32_matmul_precision() == "high"
+        with exact_products():
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "high"
+        choose_products(torch.device("cuda"), False)
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -53,6 +53,7 @@ OTHER: dict[str, tuple[dict[str, Any], Any]] = {
 """By hyperparameter, settings in which it acts, and another value of it."""
 ELSEWHERE = {
     "fp16_run": "acts on a GPU alone: test_optimisation",
+    "tf32_run": "acts on a GPU alone: test_optimisation",
     "decoder_loop": "changes rounding and time alone: test_trainer",
     "guide_anneal": "acts once the attention has formed: test_trainer",
     "stress_masking": "acts on texts with stress marks: test_batches",
