@@ -3,6 +3,7 @@
 B utterances, N tokens, F mel frames, T decoder steps, M mel channels, V symbols, S style width.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -27,16 +28,16 @@ class Prediction:
     """The style predicted from the text."""
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """What those who judge a network know of it: called, it is teacher-forced; `infer` lets it speak freely."""
 
     @property
+    @abstractmethod
     def reduction_factor(self) -> int:
         """Mel frames that a decoder step predicts now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def infer(
         self, tokens_BN: Tensor, tokens_B: Tensor, *, max_steps: int = 1000, gate_threshold: float = 0.5
     ) -> Prediction:
         """Free-running pass over symbol ids (B, N) of lengths (B,)."""
-        raise NotImplementedError

@@ -265,7 +265,7 @@ class DynamicScoring:
         return weights_BN
 
     def _prior(self, t: int) -> Tensor:
-        """How likely each token (B, N) is, given the last weights, before the step's scores."""
+        """How likely each token (B, N) is, given the last weights; 0 where it does not reach."""
         tokens = self.barred_BN.shape[1]
         reachable = self.history_TBN[t, :, self.left - REACH : self.left + tokens].unfold(1, REACH + 1, 1)
         prior_BN: Tensor = reachable @ self.prior_J.flip(0)
